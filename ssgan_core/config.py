@@ -1,0 +1,363 @@
+"""Recipes: frozen dataclasses filled from strict YAML and from `--set section.key=value`.
+
+A key that does not exist is an error that names the closest one; so are a doubled key, a value of the wrong
+type and a size that cannot work. `1e-3` is a number here (plain YAML 1.1 reads a string). Aliases are refused:
+no recipe needs them, and they are how small files explode.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import yaml
+
+from ssgan_core.errors import SsganError
+from ssgan_core.resources import shipped
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the generator.
+
+    Attributes:
+        resolution: side of the final image, pixels: render_resolution times a power of two.
+        render_resolution: side R of the volume-rendered feature map, pixels.
+        part_resolution: side S of every part's maps, texels. The networks are pointwise: another S works later.
+        latent: width of z and of every w code.
+        mapping_layers: layers from z to w.
+        part_width: channels of the part generators' shape and texture layers.
+        base_layers: layers modulated by the code that all parts share.
+        shape_layers: layers after them modulated by the part's shape code, up to the opacity.
+        texture_layers: layers after those modulated by the part's texture code, up to the features.
+        depth_width: channels of the low-frequency depth trunk.
+        depth_layers: layers of the depth trunk; the first is modulated by the base code.
+        features: channels C of the rendered features; the first three are the low-resolution RGB.
+        frequencies: Fourier frequencies of the part networks' position code.
+        highest_frequency: the highest of them, cycles across a window; at most part_resolution / 2.
+        upsampler_width: channels of the first upsampling scale; halved at every further scale, at least 16.
+        background_layers: layers of the background's feature map.
+        shell_width: final Gaussian width w of a shell, world units; never less than one texel is used.
+        uniform_boundaries: boundaries placed uniformly along a ray.
+        importance_boundaries: boundaries placed where the coarse weights are.
+        backend: renderer backend: auto, reference or grid (the paper's explicit form).
+    """
+
+    resolution: int = 256
+    render_resolution: int = 64
+    part_resolution: int = 64
+    latent: int = 512
+    mapping_layers: int = 2
+    part_width: int = 64
+    base_layers: int = 2
+    shape_layers: int = 3
+    texture_layers: int = 4
+    depth_width: int = 32
+    depth_layers: int = 3
+    features: int = 32
+    frequencies: int = 48
+    highest_frequency: float = 12.0
+    upsampler_width: int = 64
+    background_layers: int = 3
+    shell_width: float = 0.0125
+    uniform_boundaries: int = 16
+    importance_boundaries: int = 16
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("resolution", "render_resolution", "part_resolution"):
+            size = getattr(self, name)
+            _require(8 <= size <= 4096, f"model.{name} must lie between 8 and 4096, got {size}")
+        for name in ("resolution", "render_resolution"):
+            size = getattr(self, name)
+            _require(size & (size - 1) == 0, f"model.{name} must be a power of two, got {size}")
+        _require(
+            self.render_resolution <= self.resolution,
+            f"model.render_resolution {self.render_resolution} is larger than model.resolution {self.resolution}",
+        )
+        counts = (
+            "latent mapping_layers part_width base_layers shape_layers texture_layers depth_width depth_layers "
+            "frequencies upsampler_width background_layers"
+        )
+        _require_positive(self, "model", counts)
+        _require(self.features >= 3, f"model.features must be at least 3 (the RGB), got {self.features}")
+        _require(self.depth_layers >= 2, "model.depth_layers must be at least 2: one shared, one of the part's own")
+        _require(
+            0 < self.highest_frequency <= self.part_resolution / 2,
+            f"model.highest_frequency must lie in (0, part_resolution / 2], got {self.highest_frequency}",
+        )
+        _require(0 < self.shell_width <= 0.1, f"model.shell_width must lie in (0, 0.1], got {self.shell_width}")
+        _require(self.uniform_boundaries >= 2, "model.uniform_boundaries must be at least 2")
+        _require(self.importance_boundaries >= 0, "model.importance_boundaries must not be negative")
+        _require(
+            self.backend in ("auto", "reference", "grid"),
+            f"model.backend must be auto, reference or grid, got '{self.backend}'",
+        )
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Sizes of the discriminator.
+
+    Attributes:
+        width: channels at the image's resolution; doubled at every halving.
+        most_width: the most channels.
+        camera_width: channels of the camera embedding's hidden layer.
+        group: samples over which the minibatch standard deviation is taken; must divide the batch.
+        depth_channel: whether rendered depth is judged beside the masks where the data has depth.
+    """
+
+    width: int = 64
+    most_width: int = 256
+    camera_width: int = 128
+    group: int = 4
+    depth_channel: bool = True
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "discriminator", "width most_width camera_width group")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how hard to train. Lengths are in thousands of images shown to the discriminator (kimg).
+
+    Attributes:
+        kimg: images after which training is complete.
+        batch: images a step.
+        warmup_kimg: at first, heads whose generating parameters are known are reconstructed instead (needs a
+            data set with parameters and depth, as `ssgan synth` writes); 0 switches it off.
+        generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
+        mixing: probability that a sample mixes the part codes of two heads.
+        r1_interval: steps between two R1 penalties.
+        image_gamma: R1 weight on images; 0 means 0.0002 resolution^2 / batch, the size-scaled default.
+        mask_gamma: R1 weight on rendered masks; 0 means 1000 (render_resolution / 512)^2.
+        curvature_weight: weight of the depth curvature penalty.
+        shell_start: shell width at the start, world units.
+        shell_kimg: images over which it shrinks to model.shell_width.
+        blur_start, blur_end: Gaussian blur of the judged masks, pixels at render_resolution.
+        blur_kimg: images over which the blur falls.
+        label_smoothing: how far real masks are moved towards uniform.
+        ema_kimg: half-life of the weights' moving average.
+        ema_rampup: its half-life is at most this share of the images seen.
+        tick_kimg: images between two rows of stats.jsonl.
+        snapshot_kimg: images between two snapshots (weights, state, grid); a multiple of ticks works best.
+        precision: fp32, or bf16 for the networks on a GPU (losses, R1 and the renderer's sums stay fp32).
+    """
+
+    kimg: float = 5000.0
+    batch: int = 32
+    warmup_kimg: float = 0.0
+    generator_lr: float = 0.0025
+    discriminator_lr: float = 0.002
+    mixing: float = 0.3
+    r1_interval: int = 16
+    image_gamma: float = 0.0
+    mask_gamma: float = 0.0
+    curvature_weight: float = 0.1
+    shell_start: float = 0.05
+    shell_kimg: float = 200.0
+    blur_start: float = 2.0
+    blur_end: float = 0.7
+    blur_kimg: float = 500.0
+    label_smoothing: float = 0.02
+    ema_kimg: float = 10.0
+    ema_rampup: float = 0.05
+    tick_kimg: float = 4.0
+    snapshot_kimg: float = 40.0
+    precision: str = "bf16"
+
+    def __post_init__(self) -> None:
+        _require_positive(
+            self,
+            "training",
+            "kimg batch generator_lr discriminator_lr r1_interval shell_start shell_kimg blur_start blur_end "
+            "blur_kimg ema_kimg ema_rampup tick_kimg snapshot_kimg",
+        )
+        for name in ("warmup_kimg", "image_gamma", "mask_gamma", "curvature_weight"):
+            _require(getattr(self, name) >= 0, f"training.{name} must not be negative")
+        _require(0 <= self.mixing <= 1, f"training.mixing is a probability, got {self.mixing}")
+        _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1)")
+        _require(self.precision in ("fp32", "bf16"), f"training.precision is fp32 or bf16, got '{self.precision}'")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How the data set is read.
+
+    Attributes:
+        mirror: show every image mirrored too (camera mirrored, left and right parts exchanged).
+        workers: loader processes; 0 reads in the training process and keeps small data sets in memory.
+    """
+
+    mirror: bool = True
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.workers <= 256, f"data.workers must lie between 0 and 256, got {self.workers}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One recipe."""
+
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**31, f"seed must lie between 0 and 2^31 - 1, got {self.seed}")
+        batch, group = self.training.batch, self.discriminator.group
+        _require(batch % group == 0, f"training.batch {batch} is not a multiple of discriminator.group {group}")
+
+
+def load_config(recipe: str, overrides: list[str] | None = None) -> Config:
+    """The recipe of a YAML file, or of a shipped one by name, with `section.key=value` overrides.
+
+    Args:
+        recipe: a path, or a name in configs/ such as `smoke_cpu`.
+        overrides: each `section.key=value`; the value is read as YAML.
+
+    Raises:
+        SsganError: not found, not YAML, or not a recipe; the message names file and key.
+    """
+    path = _find_recipe(recipe)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SsganError(f"cannot read the recipe {path}: {error}") from error
+    tree = _parse_yaml(text, str(path))
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise SsganError(f"{path} is no recipe: its top level is not a mapping")
+    for override in overrides or []:
+        _apply_override(tree, override)
+    return config_from_json(tree, str(path))
+
+
+def config_from_json(tree: Any, source: str) -> Config:
+    """The recipe of nested dictionaries; `source` names them in errors."""
+    return _build(Config, tree, source, "")
+
+
+def model_config_from_json(tree: Any, source: str) -> ModelConfig:
+    """The generator's sizes from the `model` section stored with a checkpoint."""
+    return _build(ModelConfig, tree, source, "model.")
+
+
+def config_to_json(config: Any) -> dict[str, Any]:
+    """Nested dictionaries of plain values; `config_from_json` reads them back."""
+    return dataclasses.asdict(config)
+
+
+def dump_config(config: Config) -> str:
+    """The whole recipe as YAML."""
+    return yaml.safe_dump(config_to_json(config), sort_keys=False)
+
+
+def _find_recipe(recipe: str) -> Path:
+    path = Path(recipe)
+    if path.is_file():
+        return path
+    folder = shipped("configs")
+    if path.name == recipe and (folder / f"{path.stem}.yaml").is_file():
+        return folder / f"{path.stem}.yaml"
+    names = sorted(file.stem for file in folder.glob("*.yaml"))
+    raise SsganError(f"there is no recipe '{recipe}'", f"give a YAML file or one of {', '.join(names)}")
+
+
+def _build(cls: type[T], tree: Any, source: str, prefix: str) -> T:
+    if not isinstance(tree, dict):
+        raise SsganError(f"{source}: '{prefix.rstrip('.') or 'recipe'}' is not a mapping")
+    hints = get_type_hints(cls)
+    for key in tree:
+        if key not in hints:
+            close = get_close_matches(str(key), hints, 1)
+            hint = f"did you mean '{prefix}{close[0]}'?" if close else "keys are " + ", ".join(hints)
+            raise SsganError(f"{source}: there is no setting '{prefix}{key}'", hint)
+    values = {
+        key: _build(hints[key], value, source, f"{prefix}{key}.")
+        if dataclasses.is_dataclass(hints[key])
+        else _convert(value, hints[key], source, prefix + key)
+        for key, value in tree.items()
+    }
+    try:
+        return cls(**values)
+    except SsganError as error:
+        raise SsganError(f"{source}: {error.message}", error.hint) from error
+
+
+def _convert(value: Any, kind: type, source: str, name: str) -> Any:
+    if kind is float and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    if kind is not float and type(value) is kind:
+        return value
+    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}
+    raise SsganError(f"{source}: '{name}' must be {words[kind]}, got {value!r}")
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise SsganError(f"cannot read --set {override}", "write section.key=value, such as training.batch=8")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise SsganError(f"--set {override}: '{section}' is no section")
+    tree[last] = _parse_yaml(value, f"--set {override}")
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - the strict loader is a SafeLoader
+    except yaml.YAMLError as error:
+        raise SsganError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise SsganError(f"{source} is nested too deeply") from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses doubled keys and aliases; reads 1e-3 as a float."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{name}' is given twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise SsganError(message)
+
+
+def _require_positive(config: Any, section: str, names: str) -> None:
+    for name in names.split():
+        value = getattr(config, name)
+        _require(value > 0, f"{section}.{name} must be positive, got {value}")

@@ -1,0 +1,181 @@
+"""Building blocks of the networks: equalised layers, modulated per-part layers, resampling.
+
+Equalised learning rate and leaky ReLU with gain sqrt(2) follow Karras et al., "Progressive Growing of GANs"
+(2018) and "Analyzing and Improving the Image Quality of StyleGAN" (2020); weights are drawn from N(0, 1) and
+scaled at run time by 1 / sqrt(fan in).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2
+GAIN = math.sqrt(2)
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """Leaky ReLU that keeps the variance: slope 0.2, gain sqrt(2)."""
+    return F.leaky_relu(x, SLOPE) * GAIN
+
+
+class EqualLinear(nn.Module):
+    """Linear layer with equalised learning rate: [..., inputs] -> [..., outputs].
+
+    Args:
+        bias: initial bias.
+        lr_multiplier: scales the effective learning rate; the mapping network trains slowly with 0.01.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, lr_multiplier: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / lr_multiplier))
+        self.scale = lr_multiplier / math.sqrt(inputs)
+        self.lr_multiplier = lr_multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.scale, self.bias * self.lr_multiplier)
+
+
+class EqualConv2d(nn.Module):
+    """Stride 1 convolution with equalised learning rate and zero padding: [B, inputs, H, W] -> [B, outputs, H, W].
+
+    Args:
+        gain: multiplies the initial output; 0 < gain << 1 starts a residual branch near zero.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale = gain / math.sqrt(inputs * kernel * kernel)
+        self.padding = kernel // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+
+
+class PartStyles(nn.Module):
+    """Per-part affine maps from codes to styles: [B, G, latent] -> [B, G, outputs], one matrix for each of G groups."""
+
+    def __init__(self, groups: int, latent: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(groups, latent, outputs))
+        self.bias = nn.Parameter(torch.ones(groups, outputs))
+        self.scale = 1 / math.sqrt(latent)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return torch.einsum("bgw,gwo->bgo", codes, self.weight * self.scale) + self.bias
+
+
+class PartLinear(nn.Module):
+    """A style-modulated 1x1 convolution for every group at once, as one batched matrix product.
+
+    Modulation and demodulation (StyleGAN2, section 2.2) are folded into the small weights, never into the
+    activations: these are touched once by the product and once by the nonlinearity.
+
+    Args:
+        groups: G independent networks side by side, usually the parts.
+        latent: width of the codes.
+        inputs, outputs: channels.
+        demodulate: normalise the folded weights and apply the leaky ReLU; an output layer does neither.
+        gain: scales an output layer's initial values.
+    """
+
+    def __init__(
+        self, groups: int, latent: int, inputs: int, outputs: int, *, demodulate: bool = True, gain: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.styles = PartStyles(groups, latent, inputs)
+        self.weight = nn.Parameter(torch.randn(groups, outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(groups, outputs))
+        self.scale = gain / math.sqrt(inputs)
+        self.demodulate = demodulate
+
+    def forward(self, x: Tensor, codes: Tensor) -> Tensor:
+        """Apply the layer.
+
+        Args:
+            x: [B, G, inputs, N] activations, or [inputs, N] shared by all samples and groups.
+            codes: [B, G, latent].
+
+        Returns:
+            [B, G, outputs, N].
+        """
+        folded, bias = self.folded(codes)
+        batch, groups, outputs, inputs = folded.shape
+        if x.ndim == 2:
+            y = (folded.reshape(-1, inputs) @ x).view(batch, groups, outputs, -1) + bias[..., None]
+        else:
+            y = torch.baddbmm(
+                bias.reshape(batch * groups, outputs, 1), folded.flatten(0, 1), x.flatten(0, 1)
+            ).view(batch, groups, outputs, -1)
+        return F.leaky_relu(y, SLOPE) if self.demodulate else y
+
+    def folded(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights [B, G, outputs, inputs] and biases [B, G, outputs] with styles and activation gain folded in."""
+        folded = (self.weight * self.scale) * self.styles(codes)[:, :, None, :]
+        bias = self.bias
+        if self.demodulate:
+            norm = torch.rsqrt(folded.square().sum(-1, keepdim=True) + 1e-8)
+            # leaky_relu(gain x) = gain leaky_relu(x) for a positive gain, so it costs nothing here.
+            folded, bias = folded * (norm * GAIN), bias * GAIN
+        return folded, bias.expand(codes.shape[0], -1, -1)
+
+
+def up2(x: Tensor) -> Tensor:
+    """Bilinear upsampling by two [B, C, H, W] -> [B, C, 2H, 2W]."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def resize_bilinear(x: Tensor, size: int) -> Tensor:
+    """Bilinear resizing to a square of side `size`; the same map when it has that size already."""
+    return x if x.shape[-1] == size else F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def down2(x: Tensor) -> Tensor:
+    """2x2 box average [B, C, H, W] -> [B, C, H/2, W/2], as strided sums: the pooling operator's backward is slow."""
+    return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) * 0.25
+
+
+def box_average(x: Tensor, size: int) -> Tensor:
+    """Area average of square maps down to side `size`, which must divide theirs."""
+    factor = x.shape[-1] // size
+    if factor * size != x.shape[-1]:
+        raise ValueError(f"{size} does not divide the side {x.shape[-1]}")
+    return x if factor == 1 else F.avg_pool2d(x, factor)
+
+
+def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
+    """Separable Gaussian blur of [B, C, H, W] with replicated borders; sigma in pixels."""
+    radius = max(1, min(math.ceil(3 * sigma), x.shape[-1] - 1))
+    offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
+    kernel = torch.softmax(-0.5 * (offsets / sigma) ** 2, 0)
+    channels = x.shape[1]
+    x = F.pad(x, (radius, radius, radius, radius), mode="replicate")
+    x = F.conv2d(x, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    return F.conv2d(x, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+
+
+def fourier_features(frequencies: int, highest: float, lowest: float = 0.25) -> Tensor:
+    """Wave vectors [frequencies, 2] in cycles across a window: log-spaced lengths, directions by the golden angle."""
+    steps = torch.arange(frequencies, dtype=torch.float64)
+    lengths = lowest * (highest / lowest) ** (steps / max(frequencies - 1, 1))
+    turns = steps * math.pi * (3 - math.sqrt(5))
+    return torch.stack([lengths * turns.cos(), lengths * turns.sin()], 1).float()
+
+
+def position_code(waves: Tensor, size: int) -> Tensor:
+    """Fourier position code [2 F + 2, size * size] of texel centres; row 0 is the window's +y edge.
+
+    The last two rows are x and y in [-1, 1].
+    """
+    centres = ((torch.arange(size, device=waves.device, dtype=waves.dtype) + 0.5) / size) * 2 - 1
+    y, x = torch.meshgrid(-centres, centres, indexing="ij")
+    points = torch.stack([x.flatten(), y.flatten()])
+    phases = math.pi * (waves @ points)
+    return torch.cat([GAIN * phases.sin(), GAIN * phases.cos(), points])

@@ -1,0 +1,82 @@
+"""Loss terms as pure functions."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssgan_core.layers import box_average, gaussian_blur
+
+# Depth is judged as (camera distance - z_cam) / scale, so that heads fill about [-1, 1] and the background is zero.
+_CAMERA_DISTANCE = 2.7
+_DEPTH_SCALE = 0.35
+
+
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    """Non-saturating logistic loss (Goodfellow et al., 2014): mean softplus(-D(fake))."""
+    return F.softplus(-fake_logits).mean()
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Logistic loss: mean softplus(D(fake)) + softplus(-D(real))."""
+    return F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
+
+
+def r1_penalty(real_logits: Tensor, images: Tensor, masks: Tensor, image_gamma: float, mask_gamma: float) -> Tensor:
+    """R1 (Mescheder et al., 2018, equation 9): gamma / 2 E |grad D(real)|^2, with its own gamma for masks.
+
+    Args:
+        real_logits: [B], computed from `images` and `masks`, which require gradients.
+    """
+    image_gradient, mask_gradient = torch.autograd.grad(real_logits.sum(), [images, masks], create_graph=True)
+    image_term = image_gradient.float().square().sum((1, 2, 3)).mean()
+    mask_term = mask_gradient.float().square().sum((1, 2, 3)).mean()
+    return 0.5 * (image_gamma * image_term + mask_gamma * mask_term)
+
+
+def default_image_gamma(resolution: int, batch: int) -> float:
+    """R1 weight that scales with size: 0.0002 resolution^2 / batch (0.05 at 128 pixels and batch 64)."""
+    return 0.0002 * resolution**2 / batch
+
+
+def default_mask_gamma(render_resolution: int) -> float:
+    """SemanticStyleGAN's mask weight of 1000 at 512 pixels, scaled to the rendering resolution."""
+    return 1000 * (render_resolution / 512) ** 2
+
+
+def depth_curvature(depth: Tensor, optical_depth: Tensor) -> Tensor:
+    """Mean squared second difference of sheets along x and y, counted where they are opaque.
+
+    Args:
+        depth: [B, K, S, S] in texels (world depth divided by a texel's side), so that it is a change of slope.
+        optical_depth: [B, K, S, S]; only weights, no gradient flows into it.
+    """
+    opacity = 1 - torch.exp(-optical_depth.detach())
+    across = depth[..., :, 2:] - 2 * depth[..., :, 1:-1] + depth[..., :, :-2]
+    down = depth[..., 2:, :] - 2 * depth[..., 1:-1, :] + depth[..., :-2, :]
+    return (across.square() * opacity[..., :, 1:-1]).mean() + (down.square() * opacity[..., 1:-1, :]).mean()
+
+
+def real_mask_channels(ids: Tensor, classes: int, size: int, smoothing: float) -> Tensor:
+    """Part probabilities [B, classes, size, size] of masks of ids [B, H, H]: area averages, label-smoothed.
+
+    Smoothing moves them towards uniform so that hard edges do not give real masks away.
+    """
+    one_hot = F.one_hot(ids.long(), classes).movedim(-1, 1).float()
+    return torch.lerp(box_average(one_hot, size), torch.full((), 1 / classes, device=ids.device), smoothing)
+
+
+def judged_masks(masks: Tensor, sigma: float) -> Tensor:
+    """Masks as the discriminator sees them: blurred by `sigma` pixels, in [-1, 1]."""
+    return gaussian_blur(masks, sigma) * 2 - 1
+
+
+def rendered_depth_channel(depth: Tensor, transmittance: Tensor) -> Tensor:
+    """sum_i weight_i (2.7 - z_cam) / 0.35 from the rendered sum of weight times z_cam; both [B, 1, R, R]."""
+    return (_CAMERA_DISTANCE * (1 - transmittance) - depth) / _DEPTH_SCALE
+
+
+def real_depth_channel(depth: Tensor, size: int) -> Tensor:
+    """The same from true z_cam [B, 1, H, H], zero where there is none: area mean of the valid part."""
+    return box_average(torch.where(depth > 0, (_CAMERA_DISTANCE - depth) / _DEPTH_SCALE, 0.0), size)

@@ -1,0 +1,1 @@
+"""The networks: mapping, part generators, upsampler, discriminator, and the generator that wires them."""

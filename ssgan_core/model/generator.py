@@ -1,0 +1,160 @@
+"""The 3D-SSGAN generator: mapping -> part generators -> depth-guided lifting and rendering -> upsampler.
+
+The only module that wires the others. A portrait is made in two steps: `part_maps` depends on codes alone and is
+computed once; `render` looks at the maps from any camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ssgan_core.config import ModelConfig, config_to_json
+from ssgan_core.layers import resize_bilinear
+from ssgan_core.model.codes import Codes
+from ssgan_core.model.geometry import depth_bounds, part_dome
+from ssgan_core.model.mapping import Mapping
+from ssgan_core.model.part_generators import BackgroundGenerator, PartGenerators
+from ssgan_core.model.upsampler import Upsampler, upsample_masks
+from ssgan_core.parts import PartSchema
+from ssgan_core.rendering.rays import camera_rays
+from ssgan_core.rendering.render import render
+
+
+@dataclass(frozen=True)
+class PartMaps:
+    """What a portrait is before a camera looks at it.
+
+    Attributes:
+        features: [B, K, C, S, S] appearance of each part's sheet.
+        relative_depth: [B, K, S, S] world units; the skin's above the dome, every other part's above the skin.
+        depth: [B, K, S, S] world z of each sheet.
+        optical_depth: [B, K, S, S] along the sheet's normal; opacity = 1 - exp(-optical_depth).
+        background: [B, C, R, R] features behind everything, on the image plane.
+    """
+
+    features: Tensor
+    relative_depth: Tensor
+    depth: Tensor
+    optical_depth: Tensor
+    background: Tensor
+
+    def __getitem__(self, index: slice | Tensor) -> PartMaps:
+        """The maps of some portraits; a batch again (index with a slice or a tensor of indices)."""
+        return PartMaps(
+            self.features[index],
+            self.relative_depth[index],
+            self.depth[index],
+            self.optical_depth[index],
+            self.background[index],
+        )
+
+
+@dataclass(frozen=True)
+class Output:
+    """One view of a batch of portraits.
+
+    Attributes:
+        image: [B, 3, H, H] in [-1, 1], not clipped.
+        mask: [B, K + 1, H, H] part probabilities, background first, summing to one.
+        depth: [B, 1, R, R] sum of weight times z_cam, world units; divide by the foreground's opacity for a mean.
+        low_image: [B, 3, R, R] the rendered RGB before the upsampler.
+        low_mask: [B, K + 1, R, R] the rendered masks.
+    """
+
+    image: Tensor
+    mask: Tensor
+    depth: Tensor
+    low_image: Tensor
+    low_mask: Tensor
+
+
+class Generator(nn.Module):
+    """z or codes, and a camera -> image, part masks and depth.
+
+    Args:
+        config: sizes.
+        schema: the parts; the first foreground part is the base that other depths are relative to.
+    """
+
+    def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
+        super().__init__()
+        self.config = config
+        self.schema = schema
+        self.mapping = Mapping(config.latent, config.mapping_layers)
+        self.parts = PartGenerators(config, schema)
+        self.background = BackgroundGenerator(config)
+        self.upsampler = Upsampler(config)
+        self.depth_bounds = depth_bounds(schema)
+        self.register_buffer("windows", torch.from_numpy(schema.windows), persistent=False)
+        self.register_buffer("dome", part_dome(schema, config.part_resolution), persistent=False)
+        self.register_buffer("shell_width", torch.tensor(config.shell_width))
+        self.windows: Tensor
+        self.dome: Tensor
+        self.shell_width: Tensor
+        self.set_shell_width(config.shell_width)
+
+    def set_shell_width(self, width: float) -> None:
+        """Set the shells' Gaussian width in world units; a shell is never thinner than one texel of its maps."""
+        texel = float((self.windows[:, 2] - self.windows[:, 0]).max()) / self.config.part_resolution
+        self.shell_width.fill_(max(width, texel))
+
+    def map(self, z: Tensor, psi: float = 1.0) -> Codes:
+        """W+ codes of z [B, latent], every part with the same w, truncated by psi."""
+        w = self.mapping(z, psi)
+        parts = len(self.schema.foreground)
+        return Codes(w, w[:, None].expand(-1, parts, -1), w[:, None].expand(-1, parts + 1, -1))
+
+    def part_maps(self, codes: Codes) -> PartMaps:
+        """The portrait's sheets and background; independent of any camera."""
+        features, relative_depth, optical_depth = self.parts(codes)
+        skin = self.dome[0] + relative_depth[:, :1]
+        depth = torch.cat([skin, skin + relative_depth[:, 1:]], dim=1)
+        return PartMaps(features, relative_depth, depth, optical_depth, self.background(codes.texture[:, 0]))
+
+    def render(self, maps: PartMaps, labels: Tensor, render_resolution: int | None = None) -> Output:
+        """Look at the maps from cameras.
+
+        Args:
+            maps: B portraits.
+            labels: [B, 25] cameras (see ssgan_core.cameras).
+            render_resolution: side R of the rendered features; the configured one if not given. The image is
+                larger by the configured factor.
+        """
+        size = render_resolution or self.config.render_resolution
+        scale = self.config.resolution // self.config.render_resolution
+        rendering = render(
+            maps.features,
+            maps.depth,
+            maps.optical_depth,
+            self.shell_width,
+            self.windows,
+            camera_rays(labels, size),
+            depth_bounds=self.depth_bounds,
+            uniform=self.config.uniform_boundaries,
+            importance=self.config.importance_boundaries,
+            backend=self.config.backend,
+        )
+        square = (size, size)
+        transmittance = rendering.transmittance.unflatten(-1, square)[:, None]
+        background = resize_bilinear(maps.background.float(), size)
+        features = rendering.features.unflatten(-1, square) + transmittance * background
+        masks = torch.cat([transmittance, rendering.masks.unflatten(-1, square)], dim=1)
+        return Output(
+            image=self.upsampler(features),
+            mask=upsample_masks(masks, size * scale),
+            depth=rendering.depth.unflatten(-1, square)[:, None],
+            low_image=features[:, :3],
+            low_mask=masks,
+        )
+
+    def forward(self, codes: Codes, labels: Tensor) -> Output:
+        """One view of each portrait."""
+        return self.render(self.part_maps(codes), labels)
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint must say so that the same generator can be built again."""
+        return {"config": {"model": config_to_json(self.config)}, "parts": self.schema.to_json()}

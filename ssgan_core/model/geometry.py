@@ -1,0 +1,40 @@
+"""Where part sheets may lie: the skin's dome, each part's start and bound, and the slab that holds them all."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ssgan_core.parts import PartSchema
+
+# A smooth face-sized bump: the skin sheet departs from it by at most the skin's depth bound. It is smooth
+# everywhere, so that the sheet continues quietly where the skin is hidden or absent.
+_DOME_HEIGHT = 0.24
+_DOME_BASE = -0.04
+_DOME_RADII = (0.22, 0.28)
+
+
+def dome(x: Tensor, y: Tensor) -> Tensor:
+    """Height z of the skin's base shape over the world's x, y plane."""
+    return _DOME_HEIGHT * torch.exp(-0.5 * ((x / _DOME_RADII[0]) ** 2 + (y / _DOME_RADII[1]) ** 2)) + _DOME_BASE
+
+
+def texel_centres(window: tuple[float, float, float, float], size: int) -> tuple[Tensor, Tensor]:
+    """World x and y [size, size] of a map's texel centres; row 0 is the +y edge, column 0 the x0 edge."""
+    x0, y0, x1, y1 = window
+    steps = (torch.arange(size, dtype=torch.float64) + 0.5) / size
+    y, x = torch.meshgrid(y1 + (y0 - y1) * steps, x0 + (x1 - x0) * steps, indexing="ij")
+    return x.float(), y.float()
+
+
+def part_dome(schema: PartSchema, size: int) -> Tensor:
+    """The dome [K, size, size] sampled over each part's window."""
+    return torch.stack([dome(*texel_centres(part.window, size)) for part in schema.foreground])
+
+
+def depth_bounds(schema: PartSchema) -> tuple[float, float]:
+    """Lowest and highest world z that any sheet of the schema can reach."""
+    skin, *others = schema.foreground
+    low = min([0.0] + [part.depth_start - part.depth_bound for part in others])
+    high = max([0.0] + [part.depth_start + part.depth_bound for part in others])
+    return _DOME_BASE - skin.depth_bound + low, _DOME_BASE + _DOME_HEIGHT + skin.depth_bound + high

@@ -1,0 +1,54 @@
+"""From rendered features to the final image.
+
+The upsampler sees the rendered features only: no codes, no noise, no normalisation over space. What it adds can
+depend on nothing but what the renderer drew nearby, which is what keeps views consistent.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ssgan_core.config import ModelConfig
+from ssgan_core.layers import EqualConv2d, leaky_relu, up2
+
+_LEAST_WIDTH = 16
+
+
+class Upsampler(nn.Module):
+    """Features [B, C, R, R], whose channels 0 to 2 are the low-resolution RGB -> image [B, 3, H, H]."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        scales = (config.resolution // config.render_resolution).bit_length() - 1
+        widths = [config.features] + [max(config.upsampler_width >> i, _LEAST_WIDTH) for i in range(scales)]
+        self.scales = nn.ModuleList(_Scale(a, b) for a, b in zip(widths, widths[1:], strict=False))
+
+    def forward(self, features: Tensor) -> Tensor:
+        rgb, x = features[:, :3].float(), features
+        for scale in self.scales:
+            x = scale.grow(x)
+            rgb = up2(rgb) + scale.to_rgb(x).float()
+        return rgb
+
+
+class _Scale(nn.Module):
+    """One doubling: bilinear, two 3x3 convolutions, and a residual RGB that starts near zero."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.first = EqualConv2d(inputs, width, 3)
+        self.second = EqualConv2d(width, width, 3)
+        self.to_rgb = EqualConv2d(width, 3, 1, gain=0.1)
+
+    def grow(self, x: Tensor) -> Tensor:
+        # Convolving before the upsampling would be cheaper but leaves nothing to sharpen edges with.
+        x = leaky_relu(self.first(up2(x)))
+        return leaky_relu(self.second(x))
+
+
+def upsample_masks(masks: Tensor, size: int) -> Tensor:
+    """Rendered masks [B, K + 1, R, R] at the image's size: bilinear, nothing learned, still summing to one."""
+    if masks.shape[-1] == size:
+        return masks
+    return torch.nn.functional.interpolate(masks, size=(size, size), mode="bilinear", align_corners=False)
