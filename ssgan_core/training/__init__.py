@@ -1,0 +1,1 @@
+"""Training: data stream, phases, schedules, moving average, state, monitoring and the loop."""

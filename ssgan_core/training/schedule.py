@@ -1,0 +1,58 @@
+"""Everything in a training run that depends on how many images were seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ssgan_core.config import Config
+from ssgan_core.losses import default_image_gamma, default_mask_gamma
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Annealed and size-scaled settings of a recipe; `images` is the number of images seen."""
+
+    config: Config
+
+    @property
+    def total_images(self) -> int:
+        """Images after which training is complete, in whole batches."""
+        batch = self.config.training.batch
+        return max(1, round(self.config.training.kimg * 1000 / batch)) * batch
+
+    @property
+    def image_gamma(self) -> float:
+        """R1 weight on images."""
+        training = self.config.training
+        return training.image_gamma or default_image_gamma(self.config.model.resolution, training.batch)
+
+    @property
+    def mask_gamma(self) -> float:
+        """R1 weight on rendered masks."""
+        return self.config.training.mask_gamma or default_mask_gamma(self.config.model.render_resolution)
+
+    def is_warmup(self, images: int) -> bool:
+        """Whether this step reconstructs known heads instead of playing the adversarial game."""
+        return images < self.config.training.warmup_kimg * 1000
+
+    def shell_width(self, images: int) -> float:
+        """Gaussian shell width, world units: falls geometrically."""
+        training = self.config.training
+        return _geometric(
+            training.shell_start, self.config.model.shell_width, images / (training.shell_kimg * 1000)
+        )
+
+    def mask_blur(self, images: int) -> float:
+        """Blur of the judged masks, pixels: falls geometrically."""
+        training = self.config.training
+        return _geometric(training.blur_start, training.blur_end, images / (training.blur_kimg * 1000))
+
+    def ema_decay(self, images: int) -> float:
+        """How much of the moving average a step keeps: its half-life is ema_kimg, less while few images were seen."""
+        training = self.config.training
+        half_life = min(training.ema_kimg * 1000, training.ema_rampup * images)
+        return 0.5 ** (training.batch / max(half_life, 1e-8))
+
+
+def _geometric(start: float, end: float, progress: float) -> float:
+    return start * (end / start) ** min(max(progress, 0.0), 1.0)

@@ -1,0 +1,100 @@
+"""Everything that a training run consists of, and how it is kept so that resuming equals never having stopped.
+
+Randomness is not state: every step draws from a generator seeded by the recipe's seed and the images seen.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ssgan_core.checkpoints import load_state, save_model, save_state
+from ssgan_core.config import Config, config_to_json
+from ssgan_core.errors import SsganError
+from ssgan_core.model.discriminator import Discriminator
+from ssgan_core.model.generator import Generator
+from ssgan_core.parts import PartSchema
+from ssgan_core.training.runs import STATE_NAME, model_path
+
+
+@dataclass
+class TrainingState:
+    """Networks, their moving average, optimisers and counters."""
+
+    generator: Generator
+    average: Generator
+    discriminator: Discriminator
+    generator_optimiser: torch.optim.Adam
+    discriminator_optimiser: torch.optim.Adam
+    images: int = 0
+    steps: int = 0
+
+    @classmethod
+    def create(cls, config: Config, schema: PartSchema, device: torch.device) -> TrainingState:
+        """Freshly initialised networks; the same for the same seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            generator = Generator(config.model, schema).to(device)
+            discriminator = Discriminator(config.discriminator, config.model, len(schema.parts)).to(device)
+        if device.type == "cuda":
+            generator.upsampler.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        average = copy.deepcopy(generator).eval().requires_grad_(False)
+        training = config.training
+        # Lazy regularisation (StyleGAN2, appendix B): the discriminator takes interval + 1 steps per interval.
+        lazy = training.r1_interval / (training.r1_interval + 1)
+        return cls(
+            generator,
+            average,
+            discriminator,
+            torch.optim.Adam(generator.parameters(), lr=training.generator_lr, betas=(0.0, 0.99), eps=1e-8),
+            torch.optim.Adam(
+                discriminator.parameters(), lr=training.discriminator_lr * lazy, betas=(0.0, 0.99**lazy), eps=1e-8
+            ),
+        )
+
+    def save(self, run: Path, config: Config) -> Path:
+        """Write the moving-average model and the state that resuming needs; returns the model's path."""
+        path = model_path(run, self.images)
+        metadata = {**self.average.describe(), "recipe": config_to_json(config), "images_seen": self.images}
+        save_model(path, self.average.state_dict(), metadata)
+        modules, optimisers = self._parts()
+        save_state(
+            run / STATE_NAME,
+            {
+                "images": self.images,
+                "steps": self.steps,
+                "modules": {name: module.state_dict() for name, module in modules.items()},
+                "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
+            },
+        )
+        return path
+
+    def restore(self, run: Path) -> None:
+        """Continue from a run's state.
+
+        Raises:
+            SsganError: the file is damaged, or was written by another recipe.
+        """
+        state: dict[str, Any] = load_state(run / STATE_NAME)
+        modules, optimisers = self._parts()
+        try:
+            for name, module in modules.items():
+                module.load_state_dict(state["modules"][name])
+            for name, optimiser in optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+            self.images, self.steps = int(state["images"]), int(state["steps"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise SsganError(f"{run / STATE_NAME} does not fit the run's recipe: {reason}") from error
+
+    def _parts(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
+        return (
+            {"generator": self.generator, "average": self.average, "discriminator": self.discriminator},
+            {"generator": self.generator_optimiser, "discriminator": self.discriminator_optimiser},
+        )

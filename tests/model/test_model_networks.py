@@ -1,0 +1,145 @@
+"""Part generators, mapping, upsampler and discriminator: what may depend on what."""
+
+import pytest
+import torch
+
+from ssgan_core.config import DiscriminatorConfig, ModelConfig
+from ssgan_core.model.codes import Codes
+from ssgan_core.model.discriminator import Discriminator, minibatch_deviation
+from ssgan_core.model.geometry import depth_bounds, dome, part_dome, texel_centres
+from ssgan_core.model.mapping import Mapping
+from ssgan_core.model.part_generators import PartGenerators
+from ssgan_core.model.upsampler import Upsampler, upsample_masks
+from ssgan_core.parts import PORTRAIT
+
+TINY = ModelConfig(
+    resolution=32, render_resolution=16, part_resolution=12, latent=16, part_width=8, depth_width=8,
+    features=5, frequencies=6, highest_frequency=4.0, upsampler_width=16,
+)  # fmt: skip
+PARTS = len(PORTRAIT.foreground)
+
+
+def random_codes(count: int, seed: int = 0) -> Codes:
+    rng = torch.Generator().manual_seed(seed)
+    shapes = [(count, 16), (count, PARTS, 16), (count, PARTS + 1, 16)]
+    return Codes(*(torch.randn(shape, generator=rng) for shape in shapes))
+
+
+@pytest.fixture(scope="module")
+def networks() -> PartGenerators:
+    torch.manual_seed(0)
+    return PartGenerators(TINY, PORTRAIT).eval().requires_grad_(False)
+
+
+def test_shapes_and_ranges(networks):
+    features, relative_depth, optical_depth = networks(random_codes(2))
+    assert features.shape == (2, PARTS, 5, 12, 12)
+    assert relative_depth.shape == optical_depth.shape == (2, PARTS, 12, 12)
+    assert (optical_depth >= 0).all()
+    assert (optical_depth <= 20).all()
+    for k, part in enumerate(PORTRAIT.foreground):
+        assert (relative_depth[:, k] - part.depth_start).abs().max() <= part.depth_bound + 1e-6
+
+
+def test_texture_codes_cannot_move_geometry(networks):
+    codes, other = random_codes(2), random_codes(2, 1)
+    before = networks(codes)
+    after = networks(Codes(codes.base, codes.shape, other.texture))
+    assert torch.equal(before[1], after[1])
+    assert torch.equal(before[2], after[2])
+    assert not torch.allclose(before[0], after[0])
+
+
+@pytest.mark.parametrize("part", [0, 6, PARTS - 1])
+def test_one_parts_codes_reach_no_other_part(networks, part):
+    codes, other = random_codes(2), random_codes(2, 1)
+    before, after = networks(codes), networks(codes.with_part(other, part))
+    rest = [k for k in range(PARTS) if k != part]
+    for a, b in zip(before, after, strict=True):
+        assert torch.equal(a[:, rest], b[:, rest])
+        assert not torch.allclose(a[:, part], b[:, part])
+
+
+def test_layout_prior_is_the_opacity_of_an_untrained_part():
+    torch.manual_seed(0)
+    networks = PartGenerators(TINY, PORTRAIT)
+    with torch.no_grad():
+        networks.to_opacity.weight.zero_()
+        networks.layout_prior.fill_(-1.2)
+        _, _, optical_depth = networks(random_codes(1))
+    opacity = 1 - torch.exp(-optical_depth)
+    torch.testing.assert_close(opacity, torch.full_like(opacity, torch.sigmoid(torch.tensor(-1.2)).item()))
+
+
+def test_truncation_moves_codes_towards_their_mean():
+    torch.manual_seed(0)
+    mapping = Mapping(8, 2).requires_grad_(False)
+    z = torch.randn(512, 8)
+    w = mapping(z)
+    for _ in range(3000):
+        mapping.track(w)
+    torch.testing.assert_close(mapping.mean, w.mean(0), atol=1e-2, rtol=0)
+    torch.testing.assert_close(mapping(z, 0.0), mapping.mean.expand_as(w))
+    torch.testing.assert_close(mapping(z, 0.5), (w + mapping.mean) / 2)
+    assert torch.equal(mapping(z, 1.0), w)
+
+
+def test_upsampler_starts_from_the_rendered_rgb():
+    torch.manual_seed(0)
+    upsampler = Upsampler(TINY)
+    with torch.no_grad():
+        for scale in upsampler.scales:
+            scale.to_rgb.weight.zero_()
+    features = torch.randn(1, 5, 16, 16)
+    expected = torch.nn.functional.interpolate(features[:, :3], scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(upsampler(features), expected)
+
+
+def test_upsampled_masks_still_sum_to_one():
+    masks = torch.softmax(torch.randn(1, 13, 16, 16), 1)
+    upsampled = upsample_masks(masks, 64)
+    assert upsampled.shape == (1, 13, 64, 64)
+    torch.testing.assert_close(upsampled.sum(1), torch.ones(1, 64, 64))
+
+
+def test_discriminator_sees_image_masks_and_camera():
+    torch.manual_seed(0)
+    network = Discriminator(DiscriminatorConfig(width=8, most_width=16, group=2), TINY, PARTS + 1)
+    images = torch.randn(4, 6, 32, 32, requires_grad=True)
+    masks = torch.randn(4, PARTS + 2, 16, 16, requires_grad=True)
+    labels = torch.randn(4, 25, requires_grad=True)
+    network(images, masks, labels).sum().backward()
+    for name, tensor in {"images": images, "masks": masks, "labels": labels}.items():
+        assert tensor.grad is not None, name
+        assert tensor.grad.abs().sum() > 0, name
+
+
+def test_discriminator_without_upsampling_still_sees_masks():
+    config = ModelConfig(resolution=16, render_resolution=16, part_resolution=12, highest_frequency=4.0)
+    network = Discriminator(DiscriminatorConfig(width=8, most_width=16, depth_channel=False), config, 3)
+    masks = torch.randn(1, 3, 16, 16, requires_grad=True)
+    network(torch.randn(1, 6, 16, 16), masks, torch.randn(1, 25)).sum().backward()
+    assert masks.grad is not None
+    assert masks.grad.abs().sum() > 0
+
+
+def test_minibatch_deviation_by_hand():
+    x = torch.tensor([1.0, 3.0, 5.0, 5.0]).view(4, 1, 1, 1)
+    # Groups of two: samples (0, 2) deviate by 2 and (1, 3) by 1; both values are averaged over channels only.
+    assert minibatch_deviation(x, 2).flatten().tolist() == pytest.approx([2, 1, 2, 1], abs=1e-4)
+    assert minibatch_deviation(torch.ones(4, 2, 3, 3), 4).abs().max() < 1e-3
+    with pytest.raises(ValueError, match="no multiple"):
+        minibatch_deviation(torch.ones(6, 1, 1, 1), 4)
+
+
+def test_dome_is_symmetric_and_inside_the_bounds():
+    x, y = texel_centres((-0.4, -0.4, 0.4, 0.4), 9)
+    z = dome(x, y)
+    torch.testing.assert_close(z, z.flip(-1))
+    assert z[4, 4] == z.max() == pytest.approx(0.2)
+    assert y[0, 0] > 0 > y[-1, 0]
+    low, high = depth_bounds(PORTRAIT)
+    starts = [part.depth_start - part.depth_bound for part in PORTRAIT.foreground[1:]]
+    assert low == pytest.approx(-0.04 - 0.06 + min(starts))
+    assert high > 0.26
+    assert part_dome(PORTRAIT, 8).shape == (PARTS, 8, 8)

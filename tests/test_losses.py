@@ -1,0 +1,62 @@
+"""Loss terms on hand-computed numbers."""
+
+import math
+
+import pytest
+import torch
+
+from ssgan_core import losses
+
+
+def test_logistic_losses_by_hand():
+    logits = torch.tensor([0.0, 2.0])
+    expected = (math.log(2) + math.log1p(math.exp(-2))) / 2
+    assert losses.generator_loss(logits) == pytest.approx(expected)
+    assert losses.discriminator_loss(logits, -logits) == pytest.approx(2 * expected, rel=1e-6)
+
+
+def test_r1_of_a_linear_discriminator():
+    images = torch.zeros(2, 3, 4, 4, requires_grad=True)
+    masks = torch.zeros(2, 2, 2, 2, requires_grad=True)
+    logits = 2 * images.sum((1, 2, 3)) + 3 * masks.sum((1, 2, 3))
+    # |gradient|^2 is 4 for each of 48 pixels and 9 for each of 8.
+    assert losses.r1_penalty(logits, images, masks, 0.5, 0.25) == pytest.approx(0.5 * (0.5 * 192 + 0.25 * 72))
+
+
+def test_gammas_scale_with_size():
+    assert losses.default_image_gamma(128, 64) == pytest.approx(0.0512)
+    assert losses.default_mask_gamma(64) == pytest.approx(15.625)
+
+
+def test_curvature_is_blind_to_planes_and_sees_only_opaque_texels():
+    y, x = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij")
+    plane = (2 * x - 3 * y)[None, None]
+    opaque = torch.full_like(plane, 20)
+    assert losses.depth_curvature(plane, opaque) == pytest.approx(0, abs=1e-9)
+    bowl = (x**2)[None, None]  # second difference 2 along x only
+    assert losses.depth_curvature(bowl, opaque) == pytest.approx(4, rel=1e-4)
+    assert losses.depth_curvature(bowl, torch.zeros_like(bowl)) == 0
+
+
+def test_real_masks_are_area_averages_moved_towards_uniform():
+    ids = torch.tensor([[[0, 1], [1, 1]]])
+    masks = losses.real_mask_channels(ids, 4, 1, 0.0)
+    assert masks.flatten().tolist() == [0.25, 0.75, 0, 0]
+    smoothed = losses.real_mask_channels(ids, 4, 1, 0.2)
+    assert smoothed.flatten().tolist() == pytest.approx([0.25, 0.65, 0.05, 0.05])
+
+
+def test_judged_masks_lie_between_minus_one_and_one():
+    masks = losses.real_mask_channels(torch.randint(0, 3, (2, 8, 8)), 3, 8, 0.0)
+    judged = losses.judged_masks(masks, 1.0)
+    assert judged.min() >= -1 - 1e-6
+    assert judged.max() <= 1 + 1e-6
+    torch.testing.assert_close(judged.sum(1), torch.full((2, 8, 8), -1.0))  # 2 * 1 - 3
+
+
+def test_depth_channels_agree_between_rendered_and_real():
+    z_cam = torch.tensor([[[[2.5, 2.5], [0.0, 0.0]]]])  # upper half covered, lower half background
+    real = losses.real_depth_channel(z_cam, 1)
+    rendered = losses.rendered_depth_channel(torch.tensor([[[[0.5 * 2.5]]]]), torch.tensor([[[[0.5]]]]))
+    assert real.item() == pytest.approx(0.5 * 0.2 / 0.35)
+    assert rendered.item() == pytest.approx(real.item())
