@@ -1,0 +1,9 @@
+"""Portraits with part masks and cameras on disk: a folder or a stored zip.
+
+images/00000/name.png   colour, square, one size for all
+masks/00000/name.png    indexed PNG, part ids
+depth/00000/name.png    16-bit z_cam, where it is known
+dataset.json            EG3D's labels: {"labels": [["00000/name.png", [25 numbers]], ...]}
+parts.json              the part schema
+meta.jsonl              one line an entry: where it comes from
+"""
