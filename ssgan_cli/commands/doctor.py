@@ -1,0 +1,68 @@
+"""`ssgan doctor`: what this machine has."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from importlib.util import find_spec
+
+from ssgan_cli.console import Output
+from ssgan_cli.options import JsonOption
+from ssgan_core import __version__
+from ssgan_core.errors import SsganError
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Report what is [bold]installed[/bold], which hardware is used and which renderer runs.
+
+    Example: ssgan doctor
+    """
+    import torch
+
+    from ssgan_core.preparation.weights import list_weights
+    from ssgan_core.resources import cache_folder, shipped
+    from ssgan_core.video import find_ffmpeg
+
+    output = Output(as_json)
+    try:
+        ffmpeg = find_ffmpeg()
+    except SsganError as error:
+        ffmpeg = f"none: {error.message}"
+    weights = list_weights()
+    missing = [row.name for row in weights if not row.ok]
+    facts = {
+        "ssgan": __version__,
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
+        "gpu": _gpu(),
+        "renderer": "reference (PyTorch, any device); grid (the paper's form) on request",
+        "c++ compiler": shutil.which(os.environ.get("CXX", "c++")) or "none",
+        "cuda compiler": shutil.which("nvcc") or "none",
+        "ninja": shutil.which("ninja") or ("python module" if find_spec("ninja") else "none"),
+        "ffmpeg": ffmpeg,
+        "opencv": _installed("cv2", "needed by preprocess only"),
+        "facexlib": _installed("facexlib", "needed by preprocess only"),
+        "weights": f"missing: {', '.join(missing)} (ssgan weights fetch)"
+        if missing
+        else "all here and intact",
+        "recipes": ", ".join(sorted(path.stem for path in shipped("configs").glob("*.yaml"))),
+        "cache": str(cache_folder()),
+    }
+    output.table(("", ""), list(facts.items()))
+    output.result(facts)
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "none usable: everything runs on the CPU"
+    properties = torch.cuda.get_device_properties(0)
+    return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+
+
+def _installed(module: str, purpose: str) -> str:
+    return "installed" if find_spec(module) else f"not installed ({purpose})"

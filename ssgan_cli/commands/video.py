@@ -1,0 +1,71 @@
+"""`ssgan video`: a portrait in motion."""
+
+from __future__ import annotations
+
+from math import radians
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssgan_cli.console import Output
+from ssgan_cli.options import Backend, BackendOption, Device, DeviceOption, JsonOption
+
+
+def video(
+    portrait: Annotated[Path, typer.Argument(help="The portrait to show.")],
+    orbit: Annotated[
+        bool,
+        typer.Option("--orbit", help="Move on an ellipse; without it, only from side to side."),
+    ] = False,
+    yaw_range: Annotated[float, typer.Option(min=0.0, max=90.0, help="Largest yaw, degrees.")] = 28.0,
+    pitch_range: Annotated[
+        float, typer.Option(min=0.0, max=60.0, help="The same for pitch, with --orbit.")
+    ] = 11.0,
+    frames: Annotated[int, typer.Option(min=1, max=100_000, help="Frames of one round.")] = 120,
+    fps: Annotated[int, typer.Option(min=1, max=240, help="Frames a second.")] = 30,
+    size: Annotated[
+        int | None, typer.Option(help="Side of each of the three pictures, even; by default the model's.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="An .mp4 file, or a folder for PNG frames.")] = Path(
+        "out/orbit.mp4"
+    ),
+    model: Annotated[
+        Path | None, typer.Option(help="Run folder or model file; by default the one that made the portrait.")
+    ] = None,
+    backend: BackendOption = Backend.auto,
+    device: DeviceOption = Device.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """Film a portrait with [bold]image, part mask and depth[/bold] side by side.
+
+    The same portrait and options always give the same bytes.
+
+    Example: ssgan video out/portraits/seed0000.portrait --orbit --out out/orbit.mp4
+    """
+    from ssgan_core.portrait import load_portrait
+
+    from ssgan_core import cameras
+    from ssgan_core.synthesis import check_portrait, choose_device, load_generator, model_of_portrait
+    from ssgan_core.video import check_size, check_target, find_ffmpeg, render_frames, write_video
+
+    output = Output(as_json)
+    check_target(out)
+    if out.suffix:
+        find_ffmpeg()
+    shown = load_portrait(portrait)
+    model_file = model_of_portrait(shown, portrait, model)
+    chosen_device = choose_device(device.value)
+    generator, loaded = load_generator(model_file, chosen_device, backend.value)
+    check_portrait(shown, loaded, generator.schema, str(portrait))
+    side = size or generator.config.resolution
+    check_size(side)
+    labels = cameras.orbit(frames, radians(yaw_range), radians(pitch_range if orbit else 0.0))
+    with output.progress("video", "frames") as progress:
+        pictures = render_frames(generator, shown.codes.to(chosen_device), labels, side)
+        write_video(pictures, frames, out, fps, progress)
+    output.say(f"{frames} frames of {3 * side} x {side}, {frames / fps:.1f} s")
+    output.wrote(out)
+    output.result(
+        {"model": model_file, "video": out, "frames": frames, "fps": fps, "width": 3 * side, "height": side}
+    )

@@ -1,0 +1,1 @@
+"""Editing portraits through their codes."""

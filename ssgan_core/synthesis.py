@@ -1,0 +1,212 @@
+"""A trained model in use: codes of seeds, portraits seen from cameras, and their model file.
+
+A seed's codes depend on the seed and the weights alone, never on the batch or on other seeds: the noise comes
+from a CPU generator of that seed, and each seed passes the mapping on its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssgan_core.checkpoints import ModelFile, load_model
+from ssgan_core.config import model_config_from_json
+from ssgan_core.errors import SsganError
+from ssgan_core.layers import resize_bilinear
+from ssgan_core.model.codes import Codes
+from ssgan_core.model.generator import Generator, Output
+from ssgan_core.parts import PartSchema
+from ssgan_core.pictures import to_uint8
+from ssgan_core.portrait import Portrait
+from ssgan_core.training.runs import newest_model
+
+_LEAST_OPACITY = 0.5  # of a pixel's foreground, for its depth to mean anything
+
+
+@dataclass(frozen=True)
+class View:
+    """A portrait seen from one camera, as pictures.
+
+    Attributes:
+        image: uint8 [H, W, 3].
+        mask: uint8 part ids [H, W], the most probable part of each pixel.
+        depth: float32 z_cam [H, W] in world units; 0 where the background is seen.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    depth: np.ndarray
+
+
+def choose_device(name: str) -> torch.device:
+    """The device named `cpu` or `cuda`; `auto` is a GPU when there is one.
+
+    Raises:
+        SsganError: cuda was asked for and is not there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SsganError("there is no usable CUDA GPU", "leave --device out, or see `ssgan doctor`")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def find_model(path: Path) -> Path:
+    """The model file that `path` means: itself, or the newest in a run folder.
+
+    Raises:
+        SsganError: there is none.
+    """
+    if path.is_dir():
+        return newest_model(path)
+    if not path.exists():
+        raise SsganError(f"there is no model {path}", "give a run folder or its model-….safetensors")
+    return path
+
+
+def load_generator(path: Path, device: torch.device, backend: str = "auto") -> tuple[Generator, ModelFile]:
+    """The generator that a model file describes, ready for inference.
+
+    Args:
+        path: a .safetensors file (see `find_model`).
+        device: where its weights go.
+        backend: renderer backend; `auto` keeps the model's own.
+
+    Raises:
+        SsganError: it is damaged, not a model of this project, or its weights do not fit its own sizes; the
+            message names the first tensor that does not.
+    """
+    model = load_model(path)
+    try:
+        tree, rows = model.metadata["config"]["model"], model.metadata["parts"]
+    except (KeyError, TypeError) as error:
+        raise SsganError(
+            f"{path} does not say which generator it holds", "is it a model of ssgan?"
+        ) from error
+    config = model_config_from_json(tree, str(path))
+    if backend != "auto":
+        config = replace(config, backend=backend)
+    generator = Generator(config, PartSchema.from_json(rows))
+    _check_fit(path, generator.state_dict(), model.tensors)
+    generator.load_state_dict(model.tensors)
+    return generator.to(device).eval().requires_grad_(False), model
+
+
+def codes_of_seeds(generator: Generator, seeds: Sequence[int], psi: float = 1.0) -> Codes:
+    """W+ codes of seeds (batch = number of seeds), truncated by psi: 1 is all variety, 0 the mean head."""
+    device = next(generator.parameters()).device
+    batches = []
+    with torch.inference_mode():
+        for seed in seeds:
+            noise = torch.randn(1, generator.config.latent, generator=torch.Generator().manual_seed(seed))
+            batches.append(generator.map(noise.to(device), psi))
+    return Codes.cat(batches)
+
+
+def synthesise(generator: Generator, codes: Codes, labels: np.ndarray, batch: int = 4) -> Iterator[View]:
+    """One view of each portrait.
+
+    Args:
+        codes: of N portraits.
+        labels: [N, 25] their cameras.
+        batch: portraits computed at once.
+    """
+    for start in range(0, len(codes), batch):
+        with torch.inference_mode():
+            output = generator(
+                codes[start : start + batch], _labels(generator, labels[start : start + batch])
+            )
+        yield from views(output)
+
+
+def look_around(generator: Generator, codes: Codes, labels: np.ndarray) -> Iterator[View]:
+    """One portrait (a batch of one) seen from many cameras [N, 25]; its part maps are computed once."""
+    with torch.inference_mode():
+        maps = generator.part_maps(codes)
+    for label in labels:
+        with torch.inference_mode():
+            output = generator.render(maps, _labels(generator, label[None]))
+        yield from views(output)
+
+
+def views(output: Output) -> list[View]:
+    """The pictures of a rendered batch, all at the image's resolution."""
+    ids = output.mask.argmax(dim=1).to(torch.uint8).cpu().numpy()
+    depths = mean_depth(output).cpu().numpy()
+    images = output.image.float().cpu()
+    return [
+        View(to_uint8(image), mask, depth) for image, mask, depth in zip(images, ids, depths, strict=True)
+    ]
+
+
+def mean_depth(output: Output) -> Tensor:
+    """Mean z_cam of the foreground [B, H, H] at the image's resolution, 0 where it is not opaque.
+
+    The rendered depth is a sum of weight times z_cam, so that it is interpolated before it is divided by the
+    opacity: silhouettes then do not mix with the background.
+    """
+    size = output.image.shape[-1]
+    opacity = 1 - resize_bilinear(output.low_mask[:, :1].float(), size)[:, 0]
+    total = resize_bilinear(output.depth.float(), size)[:, 0]
+    return torch.where(opacity >= _LEAST_OPACITY, total / opacity.clamp_min(_LEAST_OPACITY), 0.0)
+
+
+def check_portrait(portrait: Portrait, model: ModelFile, schema: PartSchema, source: str) -> None:
+    """A portrait must be shown by the very model that made it.
+
+    Raises:
+        SsganError: it was made by another one.
+    """
+    if portrait.model_sha256 != model.sha256:
+        raise SsganError(
+            f"{source} was made by another model ({portrait.model_sha256[:12]}…, not {model.sha256[:12]}…)",
+            "name the model that made it with --model",
+        )
+    if portrait.part_names != schema.names:
+        raise SsganError(f"{source} has other parts than its model: {', '.join(portrait.part_names)}")
+
+
+def model_of_portrait(portrait: Portrait, source: Path, named: Path | None) -> Path:
+    """The model file of a portrait: the one named by the user, else where the portrait says it was.
+
+    Raises:
+        SsganError: neither exists.
+    """
+    if named is not None:
+        return find_model(named)
+    remembered = Path(os.path.normpath(source.absolute().parent / portrait.model_path))
+    if not portrait.model_path or not remembered.is_file():
+        place = f" ({remembered} is gone)" if portrait.model_path else ""
+        raise SsganError(f"{source} does not lead to its model{place}", "name the model with --model")
+    return remembered
+
+
+def remember_model(portrait_folder: Path, model: Path) -> str:
+    """A model's path as a portrait in `portrait_folder` keeps it: relative, so that both can move."""
+    try:
+        return os.path.relpath(model.resolve(), portrait_folder.resolve())
+    except ValueError:  # another drive on Windows
+        return str(model.resolve())
+
+
+def _labels(generator: Generator, labels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(labels, np.float32)).to(next(generator.parameters()).device)
+
+
+def _check_fit(path: Path, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    for name in wanted:
+        if name not in found:
+            raise SsganError(f"{path} lacks the weights '{name}' that its own sizes ask for")
+        if wanted[name].shape != found[name].shape:
+            raise SsganError(
+                f"{path}: the weights '{name}' have shape {list(found[name].shape)}, "
+                f"but its own sizes ask for {list(wanted[name].shape)}"
+            )
+    if strangers := sorted(set(found) - set(wanted)):
+        raise SsganError(f"{path} holds weights that its own sizes do not know: '{strangers[0]}'")

@@ -1,0 +1,147 @@
+"""Video: a portrait on a camera path, image, part mask and depth side by side, as MP4 or as PNG frames."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+from PIL import Image
+
+from ssgan_core.errors import SsganError
+from ssgan_core.files import atomic_path
+from ssgan_core.model.codes import Codes
+from ssgan_core.model.generator import Generator
+from ssgan_core.pictures import colour_depth, colour_mask, save_png, tile
+from ssgan_core.progress import Progress, silent
+from ssgan_core.synthesis import View, look_around
+
+# x264's output depends on its number of threads, so it is fixed; +bitexact and no metadata keep versions and
+# dates out of the file. Two runs then write the same bytes.
+_ENCODING = (
+    "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "17", "-preset", "medium", "-threads", "2",
+    "-movflags", "+faststart", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-an",
+)  # fmt: skip
+
+
+def render_frames(generator: Generator, codes: Codes, labels: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Frames [size, 3 size, 3], uint8, of one portrait (a batch of one) seen from cameras [N, 25]."""
+    for view in look_around(generator, codes, labels):
+        yield panels(view, generator, size)
+
+
+def panels(view: View, generator: Generator, size: int) -> np.ndarray:
+    """Image, coloured mask and depth side by side [size, 3 size, 3]; resized if `size` is not the model's."""
+    return tile(
+        [
+            _resized(view.image, size, Image.Resampling.LANCZOS),
+            _resized(colour_mask(view.mask, generator.schema), size, Image.Resampling.NEAREST),
+            _resized(colour_depth(view.depth), size, Image.Resampling.BILINEAR),
+        ],
+        columns=3,
+    )
+
+
+def check_size(size: int) -> None:
+    """H.264 with 4:2:0 colour stores pairs of rows and columns.
+
+    Raises:
+        SsganError: the size is odd or out of range.
+    """
+    if size % 2 or not 16 <= size <= 2048:
+        raise SsganError(f"a video's size must be even and between 16 and 2048, got {size}")
+
+
+def check_target(path: Path) -> None:
+    """A video is an .mp4 file, or a folder of PNG frames when the name has no suffix.
+
+    Raises:
+        SsganError: it is something else.
+    """
+    if path.suffix.lower() not in (".mp4", ""):
+        raise SsganError(
+            f"cannot write a '{path.suffix}' video", "name an .mp4 file, or a folder for PNG frames"
+        )
+    if path.suffix and path.is_dir():
+        raise SsganError(f"{path} is a folder")
+
+
+def write_video(
+    pictures: Iterable[np.ndarray], count: int, path: Path, fps: int, progress: Progress = silent
+) -> None:
+    """Write frames [H, W, 3], uint8, to an .mp4 (H.264, yuv420p, crf 17) or to numbered PNG files in a folder.
+
+    The file appears under its name when it is whole. Two runs on the same frames write the same bytes.
+
+    Args:
+        pictures: `count` frames of one size, even in both directions.
+        path: see `check_target`.
+        fps: frames a second (mp4 only).
+
+    Raises:
+        SsganError: no encoder is installed, or the place cannot be written to.
+    """
+    if path.suffix.lower() == ".mp4":
+        with atomic_path(path) as temporary:
+            _encode(pictures, count, temporary, fps, progress)
+        return
+    for index, picture in enumerate(pictures):
+        save_png(path / f"frame{index:04d}.png", picture)
+        progress(index + 1, count)
+
+
+def find_ffmpeg() -> str:
+    """Path of the ffmpeg program that imageio-ffmpeg ships or finds.
+
+    Raises:
+        SsganError: there is none.
+    """
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        hint = "pip install imageio-ffmpeg, or name a folder to get PNG frames"
+        raise SsganError("no ffmpeg was found to encode the video with", hint) from error
+
+
+def _encode(pictures: Iterable[np.ndarray], count: int, path: Path, fps: int, progress: Progress) -> None:
+    """Pipe raw frames through ffmpeg. Its exit status is checked: a full disk must not leave half a video."""
+    frames_left = iter(pictures)
+    first = next(frames_left)
+    size = f"{first.shape[1]}x{first.shape[0]}"
+    source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(fps), "-i", "-")
+    command = [find_ffmpeg(), "-y", "-v", "error", *source, *_ENCODING, str(path)]
+    with TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=complaints
+        )
+        assert process.stdin is not None
+        try:
+            for index, picture in enumerate(itertools.chain([first], frames_left)):
+                process.stdin.write(np.ascontiguousarray(picture).data)
+                progress(index + 1, count)
+            process.stdin.close()
+            failed = process.wait() != 0
+        except BrokenPipeError:
+            process.wait()
+            failed = True
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if failed:
+            complaints.seek(0)
+            lines = complaints.read().decode(errors="replace").strip().splitlines() or ["it gave no reason"]
+            raise SsganError(f"ffmpeg could not encode the video: {lines[-1]}", "is the disk full?")
+
+
+def _resized(picture: np.ndarray, size: int, method: Image.Resampling) -> np.ndarray:
+    return (
+        picture
+        if picture.shape[0] == size
+        else np.asarray(Image.fromarray(picture).resize((size, size), method))
+    )
