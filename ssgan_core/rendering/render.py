@@ -1,0 +1,169 @@
+"""The public op: sheets of parts in, pictures of rays out, whatever computes them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ssgan_core.rendering.rays import Rays
+from ssgan_core.rendering.reference import Maps, render_analytic
+
+BACKENDS = ("auto", "reference")
+
+_FLOATS = (torch.float32, torch.float64)
+_FEATURE_FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What the rays see.
+
+    Attributes:
+        features: [B, C, P] weighted sum of the parts' features.
+        masks: [B, K, P] share of each part; with the transmittance they sum to one.
+        transmittance: [B, P] share of the background, exp(-sum tau).
+        depth: [B, P] sum of weight times z_cam (OpenCV z, world units), not divided by anything.
+    """
+
+    features: Tensor
+    masks: Tensor
+    transmittance: Tensor
+    depth: Tensor
+
+
+def render(
+    features: Tensor,
+    depth: Tensor,
+    optical_depth: Tensor,
+    width: float | Tensor,
+    windows: Tensor,
+    rays: Rays,
+    *,
+    depth_bounds: tuple[float, float],
+    uniform: int = 16,
+    importance: int = 16,
+    backend: str = "auto",
+) -> Rendering:
+    """Render the Gaussian sheets of K parts along rays (3D-SSGAN's volume and semantic mask renderer).
+
+    Part k has the density kappa / (w sqrt(2 pi)) exp(-(z - d)^2 / (2 w^2)), with kappa, d and w read from its maps at
+    (x, y); its features are constant across the sheet. Row 0 of a map is the window's +y edge, column 0 its x0 edge,
+    texel centres lie at (i + 0.5) / S. Outside its window a part is empty: the optical depth fades to zero over the
+    half texel beyond the last centre's cell. Masks, transmittance and depth hold every contribution; feature terms
+    of weight under `reference.FEATURE_EPSILON` are left out.
+
+    Everything is computed in the dtype of `depth`, float32 or float64; features may also be half precision. Gradients
+    reach features, depth, optical depth, width, rays' origins and directions; the boundaries are constants to them.
+
+    Args:
+        features: [B, K, C, S, S], S >= 2.
+        depth: [B, K, S, S] world z of the sheets.
+        optical_depth: [B, K, S, S] kappa >= 0, optical depth along z through the whole sheet.
+        width: w > 0, world units; a number, or a tensor that broadcasts to [B, K, S, S].
+        windows: [K, 4] rectangles (x0, y0, x1, y1) of the world's x, y plane that the maps cover.
+        rays: P rays for each of the B entries.
+        depth_bounds: least and largest z of the sheets; the slab that is integrated reaches 3 largest widths further.
+        uniform: uniform segment boundaries, at least 2.
+        importance: boundaries placed where a first pass over the uniform ones found weight.
+        backend: one of BACKENDS; `auto` takes the fastest that is there.
+
+    Returns:
+        Rendering, in the dtype of `depth`.
+
+    Raises:
+        TypeError: an argument is no tensor or of a wrong dtype.
+        ValueError: an argument's shape, device or values are impossible; the message names it.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    _check_boundaries(uniform, importance, depth_bounds)
+    _check_tensors(features, depth, optical_depth, windows, rays)
+    width = _width_tensor(width, depth)
+    common_window = _check_values(depth, optical_depth, width, windows, rays)
+    maps = Maps(features, depth, optical_depth, width, windows, common_window)
+    return Rendering(*render_analytic(maps, rays, depth_bounds, uniform, importance))
+
+
+def _check_boundaries(uniform: int, importance: int, depth_bounds: tuple[float, float]) -> None:
+    if uniform < 2:
+        raise ValueError(f"uniform must be at least 2 boundaries, got {uniform}")
+    if importance < 0:
+        raise ValueError(f"importance must not be negative, got {importance}")
+    low, high = depth_bounds
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"depth_bounds must be finite and ascending, got {depth_bounds}")
+
+
+def _check_tensors(
+    features: Tensor, depth: Tensor, optical_depth: Tensor, windows: Tensor, rays: Rays
+) -> None:
+    named = {
+        "depth": depth, "features": features, "optical_depth": optical_depth, "windows": windows,
+        "rays.origins": rays.origins, "rays.directions": rays.directions, "rays.forward": rays.forward,
+    }  # fmt: skip
+    for name, value in named.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
+        allowed = _FEATURE_FLOATS if name == "features" else _FLOATS if name == "depth" else (depth.dtype,)
+        if value.dtype not in allowed:
+            raise TypeError(f"{name} must be {' or '.join(map(str, allowed))}, got {value.dtype}")
+        if value.device != depth.device:
+            raise ValueError(f"{name} is on {value.device}, depth on {depth.device}")
+        if value.numel() == 0:
+            raise ValueError(f"{name} is empty: shape {list(value.shape)}")
+
+    if features.ndim != 5 or features.shape[3] != features.shape[4] or features.shape[4] < 2:
+        raise ValueError(f"features must have shape [B, K, C, S, S] with S >= 2, got {list(features.shape)}")
+    batch, parts, _, size, _ = features.shape
+    pixels = rays.origins.shape[1] if rays.origins.ndim == 3 else 0
+    shapes = {
+        "depth": (batch, parts, size, size), "optical_depth": (batch, parts, size, size), "windows": (parts, 4),
+        "rays.origins": (batch, pixels, 3), "rays.directions": (batch, pixels, 3), "rays.forward": (batch, 3),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        if named[name].shape != shape:
+            raise ValueError(f"{name} must have shape {list(shape)}, got {list(named[name].shape)}")
+
+
+def _width_tensor(width: float | Tensor, depth: Tensor) -> Tensor:
+    """Width as a tensor of the depth's dtype: [] if it is one number, else [B, K, S, S]."""
+    if not isinstance(width, Tensor):
+        return torch.as_tensor(width, dtype=depth.dtype, device=depth.device)
+    if width.dtype != depth.dtype:
+        raise TypeError(f"width must be {depth.dtype} as depth is, got {width.dtype}")
+    if width.device != depth.device:
+        raise ValueError(f"width is on {width.device}, depth on {depth.device}")
+    if width.ndim == 0:
+        return width
+    try:
+        return width.expand(depth.shape)
+    except RuntimeError as error:
+        raise ValueError(f"width must broadcast to {list(depth.shape)}, got {list(width.shape)}") from error
+
+
+def _check_values(depth: Tensor, optical_depth: Tensor, width: Tensor, windows: Tensor, rays: Rays) -> bool:
+    """Check what only the numbers tell, with one transfer from the device; returns whether all windows are equal."""
+    with torch.no_grad():
+        facts = {
+            "depth must be finite": depth.isfinite().all(),
+            "optical_depth must be finite and not negative": (
+                (optical_depth >= 0) & optical_depth.isfinite()
+            ).all(),
+            "width must be finite and positive": ((width > 0) & width.isfinite()).all(),
+            "windows must be finite with x0 < x1 and y0 < y1": (
+                windows.isfinite().all() & (windows[:, :2] < windows[:, 2:]).all()
+            ),
+            "rays.origins must be finite": rays.origins.isfinite().all(),
+            "rays.directions must be unit vectors": (
+                (torch.linalg.vector_norm(rays.directions, dim=-1) - 1).abs() < 1e-3
+            ).all(),
+            "rays.forward must be finite": rays.forward.isfinite().all(),
+        }
+        *verdicts, common_window = torch.stack([*facts.values(), (windows == windows[:1]).all()]).tolist()
+    for demand, met in zip(facts, verdicts, strict=True):
+        if not met:
+            raise ValueError(demand)
+    return common_window
