@@ -72,7 +72,7 @@ def check_target(path: Path) -> None:
 def write_video(
     pictures: Iterable[np.ndarray], count: int, path: Path, fps: int, progress: Progress = silent
 ) -> None:
-    """Write frames [H, W, 3], uint8, to an .mp4 (H.264, yuv420p, crf 17) or to numbered PNG files in a folder.
+    """Write frames [H, W, 3], uint8, to an .mp4 (H.264, yuv420p, crf 17) or numbered PNG files in a folder.
 
     The file appears under its name when it is whole. Two runs on the same frames write the same bytes.
 

@@ -37,8 +37,8 @@ def generate(
 ) -> None:
     """Make [bold]portraits[/bold]: image, part mask, depth and portrait file of each seed.
 
-    Writes seed0000.png, seed0000_mask.png (indexed by part), seed0000_depth.png (16 bit: (z - 2) / 1.4 * 65535,
-    0 = none), seed0000.portrait and so on, and contact.png with the first 64 portraits.
+    Writes seed0000.png, seed0000_mask.png (indexed by part), seed0000_depth.png (16 bit: (z - 2) / 1.4 *
+    65535, 0 = none), seed0000.portrait and so on, and contact.png with the first 64 portraits.
 
     Example: ssgan generate runs/00000-smoke_cpu --seeds 0-7 --out out/portraits
     """

@@ -13,6 +13,7 @@ from ssgan_core.config import Config, config_to_json, dump_config, load_config
 from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
 from ssgan_core.files import cannot_write, read_json, write_bytes, write_json
+from ssgan_core.training.schedule import Schedule
 
 STATE_NAME = "state.pt"
 STATS_NAME = "stats.jsonl"
@@ -41,6 +42,17 @@ def create_run(folder: Path, name: str) -> Path:
             number += 1
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def unfinished_run(folder: Path, name: str, config: Config, dataset: PortraitDataset) -> Path | None:
+    """The newest run of this name, if it has this recipe and data and is not complete: what the same command continues."""
+    named = [run for run in folder.glob("*") if _RUN_PATTERN.match(run.name) and run.name[6:] == name]
+    run = max(named, default=None)
+    if run is None or not (run / CONFIG_NAME).is_file() or not (run / DATA_NAME).is_file():
+        return None
+    same = load_config(str(run / CONFIG_NAME)) == config and read_json(run / DATA_NAME) == _data_facts(dataset)
+    complete = model_path(run, Schedule(config).total_images).exists()
+    return run if same and not complete else None
 
 
 def model_path(run: Path, images: int) -> Path:
@@ -95,7 +107,7 @@ def claim(run: Path, config: Config, dataset: PortraitDataset) -> None:
     Raises:
         SsganError: recipe or data set differ; the message names the first setting that does.
     """
-    data = {"examples": len(dataset), "fingerprint": _fingerprint(dataset)}
+    data = _data_facts(dataset)
     if not (run / CONFIG_NAME).exists():
         write_json(run / DATA_NAME, data)
         write_bytes(run / CONFIG_NAME, dump_config(config).encode())
@@ -113,10 +125,10 @@ def claim(run: Path, config: Config, dataset: PortraitDataset) -> None:
     write_bytes(run / CONFIG_NAME, dump_config(config).encode())
 
 
-def _fingerprint(dataset: PortraitDataset) -> str:
+def _data_facts(dataset: PortraitDataset) -> dict[str, Any]:
     digest = hashlib.sha256("\n".join(dataset.names).encode())
     digest.update(dataset.labels.tobytes())
-    return digest.hexdigest()
+    return {"examples": len(dataset), "fingerprint": digest.hexdigest()}
 
 
 def _first_difference(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:

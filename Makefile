@@ -1,0 +1,62 @@
+# Two commands from a fresh clone, with nothing but Python (3.10 to 3.13) and make:
+#   make demo    sets everything up, trains a small model and makes portraits, an edit and a video in demo/
+#   make test    sets everything up and runs the tests
+# Both install into .venv once; later runs are quick and need no network. Another Python: make demo PYTHON=python3.12
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+SSGAN := $(BIN)/ssgan
+
+.PHONY: help demo test lint types contracts format clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo "make lint      ruff; make types: pyright; make contracts: direction of imports; make clean: remove demo/ and caches"
+
+demo: $(VENV)/.installed
+	$(SSGAN) synth demo/heads --count 300 --views 2 --size 64
+	$(SSGAN) train demo/heads --config demo --run demo/run
+	$(SSGAN) generate demo/run --seeds 0-7 --out demo/portraits
+	$(SSGAN) edit transfer demo/portraits/seed0000.portrait --from demo/portraits/seed0003.portrait --parts hair --out demo/edit
+	$(SSGAN) video demo/portraits/seed0000.portrait --orbit --frames 60 --size 256 --out demo/orbit.mp4
+	@echo "done: look at demo/portraits/contact.png, demo/edit/sheet.png and demo/orbit.mp4"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/pyright
+
+contracts: $(VENV)/.installed-dev
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# The stamps keep later runs quick; a changed dependency list installs again.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV): a few minutes, once"
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV): a few minutes, once"
+	$(PIP) install -c constraints.txt -e ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "no Python from 3.10 to 3.13 was found; install one, or name it: make $(MAKECMDGOALS) PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 14) or sys.exit("ssgan needs Python 3.10 to 3.13, $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % v)'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
