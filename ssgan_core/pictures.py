@@ -202,16 +202,13 @@ def colour_depth(z_cam: Any, alpha: Any = None) -> np.ndarray:
     """Depth as grey, near bright, nothing black: uint8 [H, W, 3]. One fixed scale, so that views compare.
 
     Args:
-        z_cam: depth [H, W] in world units, 0 = none. With `alpha`, depth as the renderer gives it: the sum of
-            weights times z_cam, not divided by anything; it is divided here.
+        z_cam: depth [H, W] in world units, 0 = none.
         alpha: how much foreground each pixel holds [H, W], 0..1; fades the grey into the black background.
     """
     depth = np.asarray(z_cam, np.float32)
-    if alpha is None:
-        cover = (depth > 0).astype(np.float32)
-    else:
-        cover = np.clip(np.asarray(alpha, np.float32), 0, 1)
-        depth = depth / np.maximum(cover, 1e-3)
+    cover = (depth > 0).astype(np.float32)
+    if alpha is not None:
+        cover = cover * np.clip(np.asarray(alpha, np.float32), 0, 1)
     nearness = np.clip((_SHOWN_FAR - depth) / (_SHOWN_FAR - _SHOWN_NEAR), 0, 1)
     grey = np.round(255 * cover * (0.15 + 0.85 * nearness)).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)

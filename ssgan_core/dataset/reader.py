@@ -200,7 +200,7 @@ class PortraitDataset:
 
 def _average(image: np.ndarray, factor: int) -> np.ndarray:
     """Mean over boxes of factor x factor pixels, rounded: uint8 [R, R, 3] -> [r, r, 3]."""
-    total = sum(pixels.astype(np.uint32) for pixels in _box_pixels(image, factor))
+    total = np.sum(_box_pixels(image, factor), axis=0, dtype=np.uint32)
     return ((total + factor**2 // 2) // factor**2).astype(np.uint8)
 
 
