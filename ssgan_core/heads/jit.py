@@ -1,0 +1,36 @@
+"""Numba with one set of options: scalar kernels, cached between runs, never multi-threaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ssgan_core.errors import SsganError
+
+try:
+    from numba import njit
+except ImportError as error:
+    raise SsganError("synthetic portraits need numba", "pip install numba") from error
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+_FINGERPRINT = _fingerprint()
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a scalar function; the machine code is cached beside the module or in numba's cache folder.
+
+    Kernels inline one another across files, but numba takes a cached kernel for current as long as its own file
+    is unchanged. So the stamp that it compares is replaced by a fingerprint of all kernel sources.
+    """
+    compiled = njit(cache=True, fastmath=True, error_model="numpy")(function)
+    compiled._cache._cache_file._source_stamp = _FINGERPRINT
+    return compiled
