@@ -1,10 +1,11 @@
 """Camera conventions, in one place: labels, angles, mirroring, pose sampling and orbits.
 
 World: x right, y up, z towards the frontal camera, EG3D's scale and origin. Cameras follow OpenCV (x right,
-y down, z forward): `cam2world` is 4x4, `intrinsics` 3x3 and normalised by the image size. A label is 25 floats:
-cam2world row-major (16), then intrinsics row-major (9), as in EG3D's dataset.json. Yaw and pitch are radians and
-always mean the position's angles: position = 2.7 (sin yaw cos pitch, sin pitch, cos yaw cos pitch). Positive yaw
-moves the camera to +x, positive pitch up. The optical axis passes through (0, 0, 0.2), up is +y, there is no roll.
+y down, z forward): `cam2world` is 4x4, `intrinsics` 3x3 and normalised by the image size. A label is 25
+floats: cam2world row-major (16), then intrinsics row-major (9), as in EG3D's dataset.json. Yaw and pitch are
+radians and always mean the position's angles: position = 2.7 (sin yaw cos pitch, sin pitch, cos yaw cos pitch).
+Positive yaw moves the camera to +x, positive pitch up. The optical axis passes through (0, 0, 0.2), up is +y,
+there is no roll.
 
 Everything here is NumPy and cheap; rays, which need gradients, are made in `ssgan_core.rendering.rays`.
 """
@@ -22,6 +23,7 @@ RADIUS = 2.7
 TARGET = (0.0, 0.0, 0.2)
 FOCAL = 4.2647  # in image sizes: 13.4 degrees from edge to edge
 
+_LARGEST = 1e6  # no number of a label comes near
 _FLIP_X = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 
@@ -64,7 +66,8 @@ def join_label(pose: np.ndarray, camera_intrinsics: np.ndarray) -> np.ndarray:
 def split_label(labels: Any) -> tuple[np.ndarray, np.ndarray]:
     """cam2world [..., 4, 4] and intrinsics [..., 3, 3], float64, of labels [..., 25]."""
     labels = np.asarray(labels, np.float64)
-    return labels[..., :16].reshape(*labels.shape[:-1], 4, 4), labels[..., 16:].reshape(*labels.shape[:-1], 3, 3)
+    batch = labels.shape[:-1]
+    return labels[..., :16].reshape(*batch, 4, 4), labels[..., 16:].reshape(*batch, 3, 3)
 
 
 def angles(labels: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +81,7 @@ def angles(labels: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mirror_label(labels: Any) -> np.ndarray:
-    """Labels [..., 25], float32, of the mirrored image: S P S with S = diag(-1, 1, 1, 1), and cx -> 1 - cx."""
+    """Labels [..., 25], float32, of the mirrored image: S P S with S = diag(-1, 1, 1, 1), cx -> 1 - cx."""
     pose, matrix = split_label(labels)
     matrix = matrix.copy()
     matrix[..., 0, 2] = 1 - matrix[..., 0, 2]
@@ -98,12 +101,12 @@ def check_label(values: Any, source: str) -> np.ndarray:
     """
     try:
         row = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SsganError(f"{source}: the camera label is not a list of numbers") from error
     if row.shape != (25,):
         raise SsganError(f"{source}: a camera label has 25 numbers, found shape {list(row.shape)}")
-    if not np.isfinite(row).all():
-        raise SsganError(f"{source}: the camera label holds numbers that are not finite")
+    if not (np.abs(row) < _LARGEST).all():  # also true of NaN
+        raise SsganError(f"{source}: the camera label holds numbers that are not finite or absurdly large")
     pose, matrix = split_label(row)
     rotation = pose[:3, :3]
     rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-2) and np.linalg.det(rotation) > 0
@@ -131,7 +134,9 @@ class PoseDistribution:
         return label(self.yaw_mean + self.yaw_std * yaw, self.pitch_mean + self.pitch_std * pitch)
 
 
-def orbit(frames: int, yaw_range: float = 0.5, pitch_range: float = 0.2, pitch_mean: float = 0.0) -> np.ndarray:
+def orbit(
+    frames: int, yaw_range: float = 0.5, pitch_range: float = 0.2, pitch_mean: float = 0.0
+) -> np.ndarray:
     """Labels [frames, 25] of a closed elliptic path: frame 0 looks from straight ahead and highest."""
     phase = 2 * np.pi * np.arange(frames) / frames
     return label(yaw_range * np.sin(phase), pitch_mean + pitch_range * np.cos(phase))

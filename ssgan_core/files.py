@@ -16,6 +16,15 @@ from ssgan_core.errors import SsganError
 _TEMPORARY_PREFIX = ".ssgan-tmp-"
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()  # read once: it can only be read by setting it, which other threads would notice
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
@@ -38,7 +47,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_UMASK)
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -56,7 +65,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically."""
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # Names of files need not be valid Unicode; Python's escape of what is not is also JSON's.
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def read_json(path: Path, limit: int = 1 << 30) -> Any:
@@ -99,13 +110,9 @@ def sweep_temporaries(folder: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> SsganError:
     """The user's error for a failed write."""
-    return SsganError(f"cannot write {path}: {error.strerror or error}", "is the place writable and the disk not full?")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return SsganError(
+        f"cannot write {path}: {error.strerror or error}", "is the place writable and the disk not full?"
+    )
 
 
 def _sync_folder(folder: Path) -> None:

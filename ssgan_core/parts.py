@@ -27,16 +27,17 @@ CELEBAMASK_HQ = (
     "u_lip", "l_lip", "hair", "hat", "earring", "necklace", "neck", "cloth",
 )  # fmt: skip
 BISENET = (
-    "background", "skin", "l_brow", "r_brow", "l_eye", "r_eye", "glasses", "l_ear", "r_ear", "earring", "nose",
-    "mouth", "u_lip", "l_lip", "neck", "necklace", "cloth", "hair", "hat",
+    "background", "skin", "l_brow", "r_brow", "l_eye", "r_eye", "glasses", "l_ear", "r_ear", "earring",
+    "nose", "mouth", "u_lip", "l_lip", "neck", "necklace", "cloth", "hair", "hat",
 )  # fmt: skip
 LABEL_ORDERS = {"celebamask-hq": CELEBAMASK_HQ, "bisenet": BISENET}
 
 # The one-PNG-per-part files of the original CelebAMask-HQ release are named 00000_<suffix>.png.
 CELEBAMASK_HQ_SUFFIXES = {
-    "skin": "skin", "nose": "nose", "eye_g": "glasses", "l_eye": "l_eye", "r_eye": "r_eye", "l_brow": "l_brow",
-    "r_brow": "r_brow", "l_ear": "l_ear", "r_ear": "r_ear", "mouth": "mouth", "u_lip": "u_lip", "l_lip": "l_lip",
-    "hair": "hair", "hat": "hat", "ear_r": "earring", "neck_l": "necklace", "neck": "neck", "cloth": "cloth",
+    "skin": "skin", "nose": "nose", "eye_g": "glasses", "l_eye": "l_eye", "r_eye": "r_eye",
+    "l_brow": "l_brow", "r_brow": "r_brow", "l_ear": "l_ear", "r_ear": "r_ear", "mouth": "mouth",
+    "u_lip": "u_lip", "l_lip": "l_lip", "hair": "hair", "hat": "hat", "ear_r": "earring",
+    "neck_l": "necklace", "neck": "neck", "cloth": "cloth",
 }  # fmt: skip
 
 
@@ -72,13 +73,17 @@ class PartSchema:
     def __post_init__(self) -> None:
         names = [part.name for part in self.parts]
         if len(names) < 2 or names[0] != "background":
-            raise SsganError(f"a part schema starts with 'background' and has at least one part more, got {names}")
+            raise SsganError(
+                f"a part schema starts with 'background' and has at least one part more, got {names}"
+            )
         if len(names) > 255:
             raise SsganError(f"a part schema has at most 255 parts, got {len(names)}")
         if doubled := {name for name in names if names.count(name) > 1}:
             raise SsganError(f"part schema names {sorted(doubled)} twice")
         if strangers := {part.mirror for part in self.parts if part.mirror} - set(names):
             raise SsganError(f"part schema mirrors to unknown parts {sorted(strangers)}")
+        if (self.mirror_ids[self.mirror_ids] != np.arange(len(names))).any():
+            raise SsganError("part schema mirrors parts one way only: if a becomes b, b becomes a")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,7 +161,11 @@ class PartSchema:
         Raises:
             SsganError: it is not a schema.
         """
-        if not isinstance(rows, Sequence) or isinstance(rows, str) or not all(isinstance(row, dict) for row in rows):
+        if (
+            not isinstance(rows, Sequence)
+            or isinstance(rows, str)
+            or not all(isinstance(row, dict) for row in rows)
+        ):
             raise SsganError("a part schema is a list of objects")
         return cls(tuple(_part_from_json(row) for row in rows))
 
@@ -172,7 +181,7 @@ def _part_from_json(row: dict[str, Any]) -> Part:
             window=tuple(float(value) for value in row["window"]),  # type: ignore[arg-type]
             mirror=str(row.get("mirror", "")),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SsganError(f"a part of the schema is malformed: {error!r}") from error
     if len(part.colour) != 3 or not all(0 <= value <= 255 for value in part.colour):
         raise SsganError(f"part '{part.name}' has an impossible colour {part.colour}")

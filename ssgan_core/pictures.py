@@ -31,12 +31,11 @@ _SHOWN_NEAR, _SHOWN_FAR = 2.35, 3.05
 
 # Formats that photos and masks come in. Pillow knows others that start programs (EPS) or are hardly
 # hardened; none of them is needed.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-# What Pillow's decoders raise on broken files, found by flipping bits in files of all these formats.
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+# What Pillow's decoders are known to raise on broken files; their warnings too, where those are errors.
 _DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
-    ZeroDivisionError, EOFError, RuntimeError, MemoryError, struct.error, zlib.error,
-    Image.DecompressionBombWarning,
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
+    EOFError, RuntimeError, MemoryError, struct.error, zlib.error, Warning,
 )  # fmt: skip
 
 # ------------------------------------------------------------------------------------------ reading

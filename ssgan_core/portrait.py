@@ -38,7 +38,9 @@ class Portrait:
 
 
 def save_portrait(path: Path, portrait: Portrait) -> None:
-    """Write a portrait atomically: safetensors with w_base [W], w_shape [K, W], w_texture [K + 1, W], camera [25].
+    """Write a portrait atomically.
+
+    The file is safetensors: w_base [W], w_shape [K, W], w_texture [K + 1, W] and camera [25], all float32.
 
     Raises:
         SsganError: the name does not end in .portrait, the codes are not finite, the label is no camera, or
