@@ -3,7 +3,8 @@
 World: x right, y up, z towards the frontal camera, EG3D's scale and origin. Cameras follow OpenCV (x right,
 y down, z forward): `cam2world` is 4x4, `intrinsics` 3x3 and normalised by the image size. A label is 25
 floats: cam2world row-major (16), then intrinsics row-major (9), as in EG3D's dataset.json. Yaw and pitch are
-radians and always mean the position's angles: position = 2.7 (sin yaw cos pitch, sin pitch, cos yaw cos pitch).
+radians and always mean the position's angles:
+position = 2.7 (sin yaw cos pitch, sin pitch, cos yaw cos pitch).
 Positive yaw moves the camera to +x, positive pitch up. The optical axis passes through (0, 0, 0.2), up is +y,
 there is no roll.
 

@@ -169,12 +169,15 @@ def load_state(path: Path) -> dict[str, Any]:
         )
     if hashlib.sha256(body).digest() != digest:
         raise SsganError(f"{path} does not match its sha256", _COPY_HINT)
+    refused = SsganError(f"{path} is refused: it holds more than tensors and numbers")
+    if bytes(body[:2]) != b"PK":  # torch.load also takes bare pickles; torch.save writes zips
+        raise refused
     try:
         state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except _UNPICKLING_ERRORS as error:
-        raise SsganError(f"{path} is refused: it holds more than tensors and numbers") from error
+        raise refused from error
     if not isinstance(state, dict):
-        raise SsganError(f"{path} is not a training state of ssgan")
+        raise refused
     return state
 
 
