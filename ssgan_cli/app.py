@@ -46,7 +46,7 @@ app = typer.Typer(
     cls=_Handler,
     help="3D-aware compositional portraits: data, training, synthesis, part edits and video.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -125,15 +126,15 @@ def _encode(pictures: Iterable[np.ndarray], count: int, path: Path, fps: int, pr
                 process.stdin.write(np.ascontiguousarray(picture).data)
                 progress(index + 1, count)
             process.stdin.close()
-            failed = process.wait() != 0
-        except BrokenPipeError:
             process.wait()
-            failed = True
+        except BrokenPipeError:  # it died; its status and complaints say why
+            process.wait()
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        if failed:
+            process.kill()  # only if something else went wrong here: it has ended otherwise
+            process.wait()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+        if process.returncode:
             complaints.seek(0)
             lines = complaints.read().decode(errors="replace").strip().splitlines() or ["it gave no reason"]
             raise SsganError(f"ffmpeg could not encode the video: {lines[-1]}", "is the disk full?")

@@ -15,7 +15,7 @@ from ssgan_core.errors import SsganError
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Report what is [bold]installed[/bold], which hardware is used and which renderer runs.
+    """Report what is **installed**, which hardware is used and which renderer runs.
 
     Example: ssgan doctor
     """
@@ -51,7 +51,7 @@ def doctor(as_json: JsonOption = False) -> None:
         "recipes": ", ".join(sorted(path.stem for path in shipped("configs").glob("*.yaml"))),
         "cache": str(cache_folder()),
     }
-    output.table(("", ""), list(facts.items()))
+    output.table(("what", "here"), list(facts.items()))
     output.result(facts)
 
 

@@ -11,7 +11,7 @@ import typer
 from ssgan_cli.console import Output
 from ssgan_cli.options import Backend, BackendOption, Device, DeviceOption, JsonOption
 
-app = typer.Typer(help="Edit portraits part by part.", no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(help="Edit portraits part by part.", no_args_is_help=True, rich_markup_mode="markdown")
 
 
 class What(str, Enum):
@@ -39,7 +39,7 @@ def transfer(
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
-    """Take shape, texture or both of [bold]named parts[/bold] from another portrait; all else stays.
+    """Take shape, texture or both of **named parts** from another portrait; all else stays.
 
     Writes edited.portrait, edited.png, edited_mask.png, edited_depth.png and sheet.png: the portrait, the
     donor, the edit and the difference, with their masks below.

@@ -35,7 +35,7 @@ def generate(
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
-    """Make [bold]portraits[/bold]: image, part mask, depth and portrait file of each seed.
+    """Make **portraits**: image, part mask, depth and portrait file of each seed.
 
     Writes seed0000.png, seed0000_mask.png (indexed by part), seed0000_depth.png (16 bit: (z - 2) / 1.4 *
     65535, 0 = none), seed0000.portrait and so on, and contact.png with the first 64 portraits.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from enum import Enum
 from pathlib import Path
@@ -43,7 +42,7 @@ def preprocess(
     offline: Annotated[bool, typer.Option("--offline", help="Never download the networks.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find faces, crop them as EG3D does, estimate cameras and import masks: a [bold]data set[/bold].
+    """Find faces, crop them as EG3D does, estimate cameras and import masks: a **data set**.
 
     A photo that fails is skipped with a reason, kept in report.json; the exit code is 3 when more than half
     fail. Run again after an interruption, it continues where it stopped. The small networks it needs are
@@ -51,23 +50,24 @@ def preprocess(
 
     Example: ssgan preprocess photos data/faces --masks masks --size 128
     """
-    from ssgan_core.preparation.prepare import prepare
-
     from ssgan_core.preparation import weights
+    from ssgan_core.preparation.prepare import prepare
 
     output = Output(as_json)
     if not offline and any(not row.present for row in weights.list_weights(weights_dir)):
         output.note("fetching the three small networks that preprocessing needs (once)")
         with output.progress("weights", "files") as progress:
             weights.ensure(progress, weights_dir)
+    if masks:
+        output.note(f"masks are read as {mask_layout.value} (--mask-layout names another)")
     with output.progress("photos", "photos") as progress:
         report = prepare(
             photos,
             out,
             masks=masks,
             mask_layout=mask_layout.value,
-            resolution=size,
-            workers=workers or os.cpu_count() or 1,
+            size=size,
+            workers=workers or None,
             weights_dir=weights_dir,
             progress=progress,
         )

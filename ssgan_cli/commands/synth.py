@@ -14,14 +14,14 @@ from ssgan_cli.options import JsonOption
 
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder of the data set.")],
-    count: Annotated[int, typer.Option(min=1, max=10_000_000, help="Heads.")] = 1000,
+    count: Annotated[int, typer.Option(min=1, max=10**8, help="Heads.")] = 1000,
     views: Annotated[int, typer.Option(min=1, max=1000, help="Views of each head.")] = 1,
-    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the images, pixels.")] = 256,
+    size: Annotated[int, typer.Option(min=16, max=2048, help="Side of the images, pixels.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same heads.")] = 0,
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0 means one a core.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Render synthetic heads with exact part masks, depth and cameras as a [bold]data set[/bold].
+    """Render synthetic heads with exact part masks, depth and cameras as a **data set**.
 
     Run again after an interruption, it continues where it stopped.
 
@@ -31,14 +31,16 @@ def synth(
 
     output = Output(as_json)
     with output.progress("synthetic heads", "images") as progress:
-        synthesise(
+        report = synthesise(
             out,
             count=count,
-            resolution=size,
+            size=size,
             seed=seed,
             views=views,
             workers=workers or os.cpu_count() or 1,
             progress=progress,
         )
-    output.wrote(out)
-    output.result({"dataset": out, "images": count * views, "size": size})
+    again = f", {report.kept} were there already" if report.kept else ""
+    output.say(f"{report.written} images of {size} px{again}")
+    output.wrote(out, report.contact_sheet)
+    output.result({"dataset": out, "size": size, **vars(report)})

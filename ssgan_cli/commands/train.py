@@ -38,7 +38,7 @@ def train(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model in a new folder such as [bold]runs/00000-smoke_cpu[/bold].
+    """Train a model in a new folder such as **runs/00000-smoke_cpu**.
 
     To resume, run the same command: an unfinished run with the same name, recipe and data is continued, on a
     CPU bit for bit as if it had never stopped. Ctrl-C saves first.
@@ -76,7 +76,7 @@ def train(
             folder,
             device=chosen_device,
             progress=progress,
-            should_stop=lambda: bool(stop.number),
+            should_stop=stop.asked,
         )
     _report(output, folder, result)
     if not result.finished:

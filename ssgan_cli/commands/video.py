@@ -37,7 +37,7 @@ def video(
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
-    """Film a portrait with [bold]image, part mask and depth[/bold] side by side.
+    """Film a portrait with **image, part mask and depth** side by side.
 
     The same portrait and options always give the same bytes.
 

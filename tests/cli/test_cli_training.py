@@ -1,0 +1,113 @@
+"""synth and train as real processes: resume by the same command, interruption, dry run, refusals."""
+
+import json
+import signal
+import time
+
+from ssgan_core.checkpoints import load_model
+from ssgan_core.dataset.reader import PortraitDataset
+
+
+def finish(process):
+    out, trouble = process.communicate(timeout=120)
+    return process.returncode, out, trouble
+
+
+def interrupt(stop):
+    stop.number = signal.SIGINT
+    return True
+
+
+def test_the_same_command_continues_and_then_begins_anew(ssgan, tiny_data, recipe, tmp_path, monkeypatch):
+    train = ["train", tiny_data, "--config", recipe, "--out", tmp_path / "runs [x]", "--device", "cpu"]
+    with monkeypatch.context() as patch:
+        patch.setattr("ssgan_cli.commands.train._StopSignals.asked", interrupt)
+        stopped = ssgan(*train, "--json")
+    assert stopped.exit_code == 130
+    assert "run the same command again" in stopped.stderr
+    run = tmp_path / "runs [x]" / "00000-tiny"
+    told = json.loads(stopped.stdout)
+    assert told["run"] == str(run)
+    assert told["images"] == 4
+    assert not told["finished"]
+    for name in ("config.yaml", "stats.jsonl", "state.pt", "model-000000004.safetensors"):
+        assert (run / name).is_file()
+    continued = ssgan(*train, "--json")
+    assert "continuing" in continued.stderr
+    told = json.loads(continued.stdout)
+    assert told["run"] == str(run)
+    assert told["images"] == 32
+    assert told["finished"]
+    assert ssgan(*train).exit_code == 0  # complete: a new run begins
+    assert (tmp_path / "runs [x]" / "00001-tiny" / "model-000000032.safetensors").is_file()
+
+
+def test_terminated_training_saves_and_resumes_to_the_same_weights(spawn, tiny_data, recipe, tmp_path):
+    longer = ["--set", "training.kimg=0.12", "--set", "training.snapshot_kimg=1"]
+    train = ["train", tiny_data, "--config", recipe, "--device", "cpu", *longer]
+    stopped, straight = tmp_path / "stopped", tmp_path / "straight"
+    process = spawn(*train, "--run", stopped)
+    deadline = time.monotonic() + 60
+    while not (stopped / "stats.jsonl").exists() or (stopped / "stats.jsonl").read_text().count("\n") < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    code, _, trouble = finish(process)
+    assert code == 143, trouble
+    assert "run the same command again" in trouble
+    assert (stopped / "state.pt").exists()
+    assert not (stopped / "model-000000120.safetensors").exists()
+    code, _, trouble = finish(spawn(*train, "--run", stopped))
+    assert code == 0, trouble
+    assert finish(spawn(*train, "--run", straight))[0] == 0
+    one, other = (load_model(run / "model-000000120.safetensors") for run in (stopped, straight))
+    assert one.sha256 == other.sha256
+
+
+def test_dry_run_trains_nothing(ssgan, tiny_data, recipe, tmp_path):
+    result = ssgan("train", tiny_data, "--config", recipe, "--dry-run", "--out", tmp_path / "runs")
+    assert result.exit_code == 0, result.output
+    assert "parameters" in result.stdout
+    assert "8 steps of 4" in result.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unknown_settings_are_named(ssgan, tiny_data, recipe, tmp_path):
+    result = ssgan(
+        "train", tiny_data, "--config", recipe, "--set", "training.bach=8", "--out", tmp_path / "r"
+    )
+    assert result.exit_code == 1
+    assert "did you mean 'training.batch'?" in result.stderr
+    assert not (tmp_path / "r").exists()
+    assert "smoke_cpu" in ssgan("train", tiny_data, "--config", "smoke").stderr
+
+
+def test_another_recipe_does_not_continue_a_run(ssgan, tiny_data, recipe, tmp_path):
+    train = ["train", tiny_data, "--config", recipe, "--run", tmp_path / "run", "--device", "cpu"]
+    assert ssgan(*train).exit_code == 0
+    assert ssgan(*train).exit_code == 0  # complete: nothing to do
+    result = ssgan(*train, "--set", "training.mixing=0.9")
+    assert result.exit_code == 1
+    assert "training.mixing" in result.stderr
+
+
+def test_data_that_is_none(ssgan, recipe, tmp_path):
+    for path in (tmp_path / "absent", tmp_path):
+        result = ssgan("train", path, "--config", recipe, "--out", tmp_path / "runs")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("error: ")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_synth_makes_a_data_set_and_continues(spawn, tmp_path):
+    out = tmp_path / "heads [1]"
+    synth = ["synth", out, "--count", 2, "--views", 2, "--size", 32, "--workers", 1]
+    code, shown, trouble = finish(spawn(*synth))
+    assert code == 0, trouble
+    assert str(out) in shown
+    dataset = PortraitDataset.open(out)
+    assert len(dataset) == 4
+    assert dataset.has_depth
+    assert finish(spawn(*synth))[0] == 0
+    assert len(PortraitDataset.open(out)) == 4

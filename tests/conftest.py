@@ -1,0 +1,54 @@
+"""A tiny generator, saved as a run, that tests of synthesis, editing, video and the command line share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssgan_core.checkpoints import save_model
+from ssgan_core.config import model_config_from_json
+from ssgan_core.model.generator import Generator
+from ssgan_core.parts import PORTRAIT
+from ssgan_core.training.runs import create_run, model_path
+
+TINY_MODEL = {
+    "resolution": 32, "render_resolution": 16, "part_resolution": 16, "latent": 16, "part_width": 8,
+    "features": 8, "depth_width": 8, "frequencies": 4, "highest_frequency": 4.0,
+    "upsampler_width": 16, "base_layers": 1, "shape_layers": 1, "texture_layers": 2, "uniform_boundaries": 8,
+    "importance_boundaries": 8,
+}  # fmt: skip
+
+
+def make_generator(seed: int) -> Generator:
+    """Random weights, but every part covers some of the picture and codes have visible effects."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = Generator(model_config_from_json(TINY_MODEL, "test"), PORTRAIT)
+        rows = torch.linspace(-1, 1, 16)
+        for k in range(len(PORTRAIT.foreground)):
+            bump = -8 * ((rows[:, None] - 0.6 * torch.randn(())) ** 2 + (rows - 0.6 * torch.randn(())) ** 2)
+            generator.parts.layout_prior[k] = 2 + bump
+        for name, parameter in generator.named_parameters():
+            if name.endswith("weight"):
+                parameter.data += 0.3 * torch.randn_like(parameter) * parameter.abs().mean()
+    return generator.eval().requires_grad_(False)
+
+
+def save_run(folder: Path, seed: int) -> Path:
+    """A run folder with a model; returns the model's path."""
+    generator = make_generator(seed)
+    path = model_path(create_run(folder, "tiny"), 64)
+    save_model(path, generator.state_dict(), generator.describe())
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file of a run folder."""
+    return save_run(tmp_path_factory.mktemp("runs"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the same sizes with other weights."""
+    return save_run(tmp_path_factory.mktemp("runs"), seed=1)
