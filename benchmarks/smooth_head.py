@@ -1,6 +1,6 @@
 """A seeded stand-in for a head: smooth overlapping sheets, made without a network, at any map size.
 
-Every map is a sum of a few cosines evaluated at texel centres, so the same seed gives the same head at every size.
+Every map is evaluated at texel centres from a few cosines, so a seed gives the same head at every size.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def smooth_head(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> SmoothHead:
-    """A batch of heads: part 0 is a face-sized ellipse on a dome, the others overlap it .01 to .05 in front or behind.
+    """A batch of heads: part 0 is a face-sized ellipse on a dome, the others lie within .05 of it.
 
     Returns:
         features [batch, parts, channels, size, size] within about +-1, depth and optical_depth

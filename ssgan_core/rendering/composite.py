@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Under this optical depth (1 - exp(-tau)) / tau is taken from its series: the formula's own derivative cancels.
+# Under this optical depth (1 - exp(-tau)) / tau comes from its series: the quotient's derivative cancels.
 _SMALL_TAU = 1e-3
 
 

@@ -5,9 +5,9 @@ derivative of one trilinear form
 
     L(table, rays, weights) = sum_e sum_c weights[e, c] <table[cell_e + step_c], rays[ray_e]>
 
-with c over the cell's four corners. dL/d rays gathers (the picture), dL/d table scatters (the gradient of the maps),
-dL/d weights are inner products; the derivatives of each of the three are the other two, so three small autograd
-functions close under differentiation.
+with c over the cell's four corners. dL/d rays gathers (the picture), dL/d table scatters (the gradient of the
+maps), dL/d weights are inner products. The derivatives of each of the three are the other two, so three small
+autograd functions close under differentiation.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _ScatterTexels(Function):
         ctx.save_for_backward(rays, weights)
         ctx.samples = samples
         cells, order = torch.sort(samples.cells)
-        index, sorted_weights = samples.rays[order], weights[order]
+        index, sorted_weights = samples.rays.index_select(0, order), weights.index_select(0, order)
         result = _bags(rays, index[:, None], sorted_weights[:, :1], cells, samples.texels)
         for corner in range(1, 4):
             step = samples.steps[corner]
@@ -134,6 +134,6 @@ class _InnerProducts(Function):
 
 
 def _bags(table: Tensor, index: Tensor, weights: Tensor, bag: Tensor, count: int) -> Tensor:
-    """Sums [count, C] of weights[e, c] table[index[e, c]] over the e with each value of the ascending `bag` [E]."""
+    """Sums [count, C] of weights[e, c] table[index[e, c]] over the e of each bag; `bag` [E] is ascending."""
     starts = torch.searchsorted(bag, torch.arange(count, device=bag.device)) * index.shape[1]
     return embedding_bag(index.reshape(-1), table, starts, mode="sum", per_sample_weights=weights.reshape(-1))

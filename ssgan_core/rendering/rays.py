@@ -15,7 +15,7 @@ class Rays:
     Attributes:
         origins: [B, P, 3] camera positions, world units.
         directions: [B, P, 3] unit vectors.
-        forward: [B, 3] the cameras' optical axes (OpenCV z), unit vectors; z_cam = (point - origin) . forward.
+        forward: [B, 3] the cameras' optical axes (OpenCV z); z_cam = (point - origin) . forward.
     """
 
     origins: Tensor

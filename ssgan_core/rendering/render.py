@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ssgan_core.rendering.grid import render_grid
 from ssgan_core.rendering.rays import Rays
-from ssgan_core.rendering.reference import Maps, render_analytic
+from ssgan_core.rendering.reference import render_analytic
+from ssgan_core.rendering.sampling import Maps
 
-BACKENDS = ("auto", "reference")
+BACKENDS = ("auto", "reference", "grid")
 
 _FLOATS = (torch.float32, torch.float64)
 _FEATURE_FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -49,14 +51,14 @@ def render(
 ) -> Rendering:
     """Render the Gaussian sheets of K parts along rays (3D-SSGAN's volume and semantic mask renderer).
 
-    Part k has the density kappa / (w sqrt(2 pi)) exp(-(z - d)^2 / (2 w^2)), with kappa, d and w read from its maps at
-    (x, y); its features are constant across the sheet. Row 0 of a map is the window's +y edge, column 0 its x0 edge,
-    texel centres lie at (i + 0.5) / S. Outside its window a part is empty: the optical depth fades to zero over the
-    half texel beyond the last centre's cell. Masks, transmittance and depth hold every contribution; feature terms
+    Part k has the density kappa / (w sqrt(2 pi)) exp(-(z - d)^2 / (2 w^2)), with kappa, d and w read from
+    its maps at (x, y); its features are constant across the sheet. Row 0 of a map is the window's +y edge,
+    column 0 its x0 edge, texel centres lie at (i + 0.5) / S. Kappa fades to zero over half a texel beyond
+    the window, where the part ends. Masks, transmittance and depth hold every contribution; feature terms
     of weight under `reference.FEATURE_EPSILON` are left out.
 
-    Everything is computed in the dtype of `depth`, float32 or float64; features may also be half precision. Gradients
-    reach features, depth, optical depth, width, rays' origins and directions; the boundaries are constants to them.
+    Everything is computed in the dtype of `depth`, float32 or float64; features may also be half precision.
+    Gradients reach features, depth, optical depth, width and the rays; the boundaries are constants to them.
 
     Args:
         features: [B, K, C, S, S], S >= 2.
@@ -65,10 +67,10 @@ def render(
         width: w > 0, world units; a number, or a tensor that broadcasts to [B, K, S, S].
         windows: [K, 4] rectangles (x0, y0, x1, y1) of the world's x, y plane that the maps cover.
         rays: P rays for each of the B entries.
-        depth_bounds: least and largest z of the sheets; the slab that is integrated reaches 3 largest widths further.
+        depth_bounds: least and largest z of the sheets; what is integrated reaches 3 largest widths further.
         uniform: uniform segment boundaries, at least 2.
         importance: boundaries placed where a first pass over the uniform ones found weight.
-        backend: one of BACKENDS; `auto` takes the fastest that is there.
+        backend: `reference` (the analytic form), `grid` (the paper's: see grid.py) or `auto` (`reference`).
 
     Returns:
         Rendering, in the dtype of `depth`.
@@ -84,7 +86,8 @@ def render(
     width = _width_tensor(width, depth)
     common_window = _check_values(depth, optical_depth, width, windows, rays)
     maps = Maps(features, depth, optical_depth, width, windows, common_window)
-    return Rendering(*render_analytic(maps, rays, depth_bounds, uniform, importance))
+    run = render_grid if backend == "grid" else render_analytic
+    return Rendering(*run(maps, rays, depth_bounds, uniform, importance))
 
 
 def _check_boundaries(uniform: int, importance: int, depth_bounds: tuple[float, float]) -> None:
@@ -120,8 +123,9 @@ def _check_tensors(
     batch, parts, _, size, _ = features.shape
     pixels = rays.origins.shape[1] if rays.origins.ndim == 3 else 0
     shapes = {
-        "depth": (batch, parts, size, size), "optical_depth": (batch, parts, size, size), "windows": (parts, 4),
-        "rays.origins": (batch, pixels, 3), "rays.directions": (batch, pixels, 3), "rays.forward": (batch, 3),
+        "depth": (batch, parts, size, size), "optical_depth": (batch, parts, size, size),
+        "windows": (parts, 4), "rays.origins": (batch, pixels, 3), "rays.directions": (batch, pixels, 3),
+        "rays.forward": (batch, 3),
     }  # fmt: skip
     for name, shape in shapes.items():
         if named[name].shape != shape:
@@ -145,24 +149,21 @@ def _width_tensor(width: float | Tensor, depth: Tensor) -> Tensor:
 
 
 def _check_values(depth: Tensor, optical_depth: Tensor, width: Tensor, windows: Tensor, rays: Rays) -> bool:
-    """Check what only the numbers tell, with one transfer from the device; returns whether all windows are equal."""
+    """Check the numbers, in one transfer from the device; returns whether all windows are equal."""
     with torch.no_grad():
+        lengths = torch.linalg.vector_norm(rays.directions, dim=-1)
         facts = {
-            "depth must be finite": depth.isfinite().all(),
-            "optical_depth must be finite and not negative": (
-                (optical_depth >= 0) & optical_depth.isfinite()
-            ).all(),
-            "width must be finite and positive": ((width > 0) & width.isfinite()).all(),
-            "windows must be finite with x0 < x1 and y0 < y1": (
-                windows.isfinite().all() & (windows[:, :2] < windows[:, 2:]).all()
-            ),
-            "rays.origins must be finite": rays.origins.isfinite().all(),
-            "rays.directions must be unit vectors": (
-                (torch.linalg.vector_norm(rays.directions, dim=-1) - 1).abs() < 1e-3
-            ).all(),
-            "rays.forward must be finite": rays.forward.isfinite().all(),
+            "depth must be finite": depth.isfinite(),
+            "optical_depth must be finite and not negative": (optical_depth >= 0) & optical_depth.isfinite(),
+            "width must be finite and positive": (width > 0) & width.isfinite(),
+            "windows must be finite": windows.isfinite(),
+            "windows must have x0 < x1 and y0 < y1": windows[:, :2] < windows[:, 2:],
+            "rays.origins must be finite": rays.origins.isfinite(),
+            "rays.directions must be unit vectors": (lengths - 1).abs() < 1e-3,
+            "rays.forward must be finite": rays.forward.isfinite(),
         }
-        *verdicts, common_window = torch.stack([*facts.values(), (windows == windows[:1]).all()]).tolist()
+        facts_hold = [fact.all() for fact in facts.values()]
+        *verdicts, common_window = torch.stack([*facts_hold, (windows == windows[:1]).all()]).tolist()
     for demand, met in zip(facts, verdicts, strict=True):
         if not met:
             raise ValueError(demand)
