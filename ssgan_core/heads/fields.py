@@ -95,8 +95,8 @@ def segment(x, y, z, ax, ay, az, bx, by, bz, ra, rb):
 @kernel
 def skull(s, x, y, z):
     """The head without relief: a squarish ellipsoid that narrows and comes forward towards the chin."""
-    t = min(max((s.jaw_top - y) / 0.19, 0.0), 1.3)
-    t = t * t / (t + 0.12)
+    t = min(max((s.jaw_top - y) / 0.25, 0.0), 1.2)
+    t = t * t / (t + 0.35)
     width = s.head_half_width * (1.0 - s.jaw_taper * t * t)
     dz = z - s.head_z - s.jaw_forward * t
     dy = y - s.head_y
@@ -117,17 +117,30 @@ def skull(s, x, y, z):
 @kernel
 def nose(s, x, y, z):
     ax = abs(x)
-    d = segment(x, y, z, 0.0, s.nasion_y, s.nasion_z, 0.0, s.nose_y, s.nose_z, s.bridge_radius, s.tip_radius * 0.8)
-    d = smooth_min(d, ellipsoid(x, y - s.nose_y, z - s.nose_z, s.tip_radius * 1.06, s.tip_radius * 0.92, s.tip_radius), 0.016)
-    wing = ellipsoid(ax - s.wing_x, y - s.wing_y, z - s.wing_z, s.wing_radius * 0.8, s.wing_radius * 0.9, s.wing_radius * 1.4)
-    d = smooth_min(d, wing, 0.008)
+    d = segment(
+        x, y, z, 0.0, s.nasion_y, s.nasion_z, 0.0, s.nose_y, s.nose_z, s.bridge_radius, s.tip_radius * 0.8
+    )
+    d = smooth_min(
+        d,
+        ellipsoid(x, y - s.nose_y, z - s.nose_z, s.tip_radius * 1.06, s.tip_radius * 0.92, s.tip_radius),
+        0.016,
+    )
+    wing = ellipsoid(
+        ax - s.wing_x,
+        y - s.wing_y,
+        z - s.wing_z,
+        s.wing_radius * 0.82,
+        s.wing_radius * 0.86,
+        s.wing_radius * 1.45,
+    )
+    d = smooth_min(d, wing, 0.010)
     hole = ellipsoid(ax - s.wing_x * 0.52, y - s.nostril_y, z - s.nostril_z, 0.0092, 0.0080, 0.0130)
     return smooth_max(d, -hole, 0.004)
 
 
 @kernel
 def face(s, maps, x, y, z, plain):
-    """Skin of the head with relief, nose and eyelids, the eye openings cut out; `plain` is the skull's distance."""
+    """Skin of the head: the skull, `plain` away, with relief, nose and eyelids, the eye openings cut out."""
     d = plain
     if d > 0.13:
         return d - 0.07
@@ -194,7 +207,6 @@ def cloth(s, x, y, z, bare):
     d -= 0.012 + 0.004 * math.sin(46.0 * x + 18.0 * y) * ramp(0.12, 0.3, abs(x))
     dz = z + 0.075
     reach = s.collar_width
-    drop = s.collar_y - 0.30 * max(dz, 0.0) + 0.06 * abs(x)
     if s.collar_kind == 2.0:  # turtleneck: a tube with a rolled edge
         tube = bare - 0.014 - 0.005 * math.sin((y - s.collar_y) * 95.0)
         tube = smooth_max(tube, y - s.collar_y - 0.112 + 0.20 * max(dz, 0.0), 0.02)
@@ -272,7 +284,9 @@ def hair(s, maps, blobs, x, y, z, far, best):
             u = u * s.lock_frequency + s.phase * 20.0
             sway = 0.9 * math.sin(v * 16.0 + s.phase * 9.0) + 0.5 * math.sin(u * 0.31 + v * 9.0)
             calm = 0.25 + 0.75 * ramp(0.0, 0.04, opening)
-            d -= calm * s.lock_height * (0.6 * math.sin(u + sway) + 0.4 * math.sin(2.3 * u + 1.7 - 1.4 * sway))
+            d -= (
+                calm * s.lock_height * (0.6 * math.sin(u + sway) + 0.4 * math.sin(2.3 * u + 1.7 - 1.4 * sway))
+            )
     d = smooth_max(d, -opening, s.hair_round)
     if s.hat_kind > 0.0:
         d = max(d, y - s.hat_y + s.hat_tilt * z - 0.012)
@@ -320,8 +334,9 @@ def glasses(s, x, y, z):
     bridge = math.sqrt((y - bridge_y) ** 2 + dz * dz) - 0.0036
     bridge = max(bridge, ax - s.eye_x + 0.048)
     hinge = s.eye_x + 0.052
-    arm = segment(ax, y, z, hinge, s.eye_y + 0.012, s.glasses_z - 0.9 * hinge * hinge, s.temple_x, s.eye_y + 0.004,
-                  s.ear_z + 0.01, 0.0036, 0.0036)  # fmt: skip
+    front = s.glasses_z - 0.9 * hinge * hinge
+    low, high = s.eye_y + 0.004, s.eye_y + 0.012
+    arm = segment(ax, y, z, hinge, high, front, s.temple_x, low, s.ear_z + 0.01, 0.0036, 0.0036)
     return min(min(lens, bridge), arm)
 
 

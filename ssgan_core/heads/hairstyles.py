@@ -15,7 +15,7 @@ _NO_BLOBS = np.zeros((0, 7))
 
 @dataclass(frozen=True)
 class HairStyle:
-    """Numbers of the scene record, blobs [n, 7], and face_gap(x [1, w], y [h, 1]) negative where the face shows."""
+    """Numbers of the scene record, blobs [n, 7], and face_gap(x [1, w], y [h, 1]), negative over the face."""
 
     numbers: dict[str, float]
     blobs: np.ndarray
@@ -28,7 +28,11 @@ def style(one: Identity) -> HairStyle:
     numbers = _numbers(one, name)
     blobs = _blobs(one, name)
     if HATS[one.hat] != "none":
-        numbers |= {"hair_thickness": min(numbers["hair_thickness"], 0.020), "hair_top": 0.0, "hair_parted": 0.0}
+        numbers |= {
+            "hair_thickness": min(numbers["hair_thickness"], 0.020),
+            "hair_top": 0.0,
+            "hair_parted": 0.0,
+        }
         blobs = _NO_BLOBS
     curtain = numbers["curtain_width"] > 0
     hairline = 0.198 + one.hairline - (0.035 if name in ("bob", "long", "wavy") else 0.0)
@@ -42,7 +46,11 @@ def style(one: Identity) -> HairStyle:
         else:
             top = hairline + 0.0 * x
             lean = one.hair_part * (1.2 if numbers["hair_parted"] > 0 else 0.4)
-            top = top - 0.55 * np.abs(x - lean) ** 1.5 + (0.012 * np.exp(-(((np.abs(x) - 0.085) / 0.03) ** 2)) if not curtain else 0)
+            top = (
+                top
+                - 0.55 * np.abs(x - lean) ** 1.5
+                + (0.012 * np.exp(-(((np.abs(x) - 0.085) / 0.03) ** 2)) if not curtain else 0)
+            )
         half = 0.152 if curtain else 0.163
         side = half - 0.12 * np.clip(y - 0.10, 0.0, None) ** 1.2
         if not curtain:  # sideburns end at the ear
@@ -82,21 +90,43 @@ def _numbers(one: Identity, name: str) -> dict[str, float]:
         "lock_height": 0.0022,
     }
     if name == "buzz":
-        numbers |= {"hair_thickness": 0.0035, "hair_top": 0.002, "hair_edge": 0.4, "lock_height": 0.0004, "hair_round": 0.004}
+        numbers |= {
+            "hair_thickness": 0.0035,
+            "hair_top": 0.002,
+            "hair_edge": 0.4,
+            "lock_height": 0.0004,
+            "hair_round": 0.004,
+        }
     elif name == "short":
-        numbers |= {"hair_thickness": 0.012 * volume, "hair_top": 0.026 * volume, "flow": float(fields.FLOW_BACK)}
+        numbers |= {
+            "hair_thickness": 0.012 * volume,
+            "hair_top": 0.026 * volume,
+            "flow": float(fields.FLOW_BACK),
+        }
     elif name == "side-part":
         numbers |= {
-            "hair_thickness": 0.013 * volume, "hair_top": 0.032 * volume, "hair_parted": 0.018, "hair_edge": 0.45,
-            "flow": float(fields.FLOW_SIDE), "lock_height": 0.003,
-        }  # fmt: skip
+            "hair_thickness": 0.013 * volume,
+            "hair_top": 0.032 * volume,
+            "hair_parted": 0.018,
+            "hair_edge": 0.45,
+            "flow": float(fields.FLOW_SIDE),
+            "lock_height": 0.003,
+        }
     elif name == "quiff":
         numbers |= {
-            "hair_thickness": 0.008 * volume, "hair_top": 0.03 * volume, "flow": float(fields.FLOW_BACK),
-            "lock_height": 0.0045, "lock_frequency": 130.0, "hair_reach": 0.14, "hair_edge": 0.6,
-        }  # fmt: skip
+            "hair_thickness": 0.008 * volume,
+            "hair_top": 0.03 * volume,
+            "flow": float(fields.FLOW_BACK),
+            "lock_height": 0.0045,
+            "lock_frequency": 130.0,
+            "hair_reach": 0.14,
+            "hair_edge": 0.6,
+        }
     elif name == "fringe":
-        numbers |= _curtain(-0.20 + 0.5 * longer, volume, hug=0.01) | {"hair_thickness": 0.022 * volume, "hair_edge": 0.8}
+        numbers |= _curtain(-0.20 + 0.5 * longer, volume, hug=0.01) | {
+            "hair_thickness": 0.022 * volume,
+            "hair_edge": 0.8,
+        }
     elif name == "bob":
         numbers |= _curtain(-0.19 - longer, volume, hug=0.015) | {"hair_parted": 0.016, "curtain_curl": -0.02}
     elif name == "long":
@@ -106,16 +136,26 @@ def _numbers(one: Identity, name: str) -> dict[str, float]:
         numbers |= {"hair_parted": 0.014, "wave": 0.011, "lock_height": 0.0065, "lock_frequency": 110.0}
     elif name == "afro":
         numbers |= {
-            "hair_thickness": 0.05 + 0.03 * volume, "hair_top": 0.01, "hair_edge": 0.55, "flow": float(fields.FLOW_CURLS),
-            "lock_frequency": 34.0, "lock_height": 0.010, "hair_reach": 0.22, "hair_round": 0.03, "nape_y": -0.06,
+            "hair_thickness": 0.05 + 0.03 * volume,
+            "hair_top": 0.01,
+            "hair_edge": 0.55,
+            "flow": float(fields.FLOW_CURLS),
+            "lock_frequency": 34.0,
+            "lock_height": 0.010,
+            "hair_reach": 0.22,
+            "hair_round": 0.03,
+            "nape_y": -0.06,
             "hair_cut_z": -0.085,
-        }  # fmt: skip
+        }
     elif name == "curly":
         numbers |= _curtain(-0.17 - longer, 1.1 * volume, hug=0.0)
         numbers |= {
-            "flow": float(fields.FLOW_CURLS), "lock_frequency": 25.0, "lock_height": 0.020, "hair_round": 0.02,
+            "flow": float(fields.FLOW_CURLS),
+            "lock_frequency": 25.0,
+            "lock_height": 0.020,
+            "hair_round": 0.02,
             "hair_thickness": 0.035 * volume,
-        }  # fmt: skip
+        }
     elif name in ("buns", "ponytail"):
         numbers |= {"flow": float(fields.FLOW_BACK), "hair_reach": 0.25, "hair_top": 0.008, "hair_edge": 0.35}
     return numbers

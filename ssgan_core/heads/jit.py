@@ -26,11 +26,17 @@ _FINGERPRINT = _fingerprint()
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a scalar function; the machine code is cached beside the module or in numba's cache folder.
+    """Compile a scalar function that only other kernels call."""
+    inner: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(fastmath=True, error_model="numpy", **inner)(function)
 
-    Kernels inline one another across files, but numba takes a cached kernel for current as long as its own file
-    is unchanged. So the stamp that it compares is replaced by a fingerprint of all kernel sources.
+
+def entry(function: Callable[..., Any]) -> Any:
+    """Compile a function that Python calls; its code is cached beside its module or in numba's cache folder.
+
+    It includes the kernels that it calls, but numba takes a cached function for current as long as its own
+    file is unchanged. So the stamp that it compares is replaced by a fingerprint of all the sources here.
     """
-    compiled = njit(cache=True, fastmath=True, error_model="numpy")(function)
+    compiled: Any = njit(cache=True, fastmath=True, error_model="numpy")(function)
     compiled._cache._cache_file._source_stamp = _FINGERPRINT
     return compiled

@@ -9,7 +9,7 @@ import numpy as np
 
 from ssgan_core import cameras
 from ssgan_core.heads.fields import painted
-from ssgan_core.heads.jit import kernel
+from ssgan_core.heads.jit import entry, kernel
 from ssgan_core.heads.sampler import Identity
 from ssgan_core.heads.sculpt import sculpt
 from ssgan_core.heads.shading import backdrop, display, reach, shade
@@ -53,8 +53,9 @@ def render_portrait(identity: Identity, label: np.ndarray, size: int) -> Synthet
     surface = np.zeros((size, size), np.uint8)
     lights = np.zeros((size, size, 2))
     view = (made.numbers, made.maps, made.blobs, origin, to_world, starts)
-    _centres(*view, colours, lights, depth, mask, surface)
-    _refine(*view, _busy(mask, colours), colours, lights, depth, surface)
+    found = (colours, lights, depth, mask, surface)
+    _trace(*view, np.ones((size, size), np.bool_), 1, *found)
+    _trace(*view, _busy(mask, colours), 4, *found)
     return SyntheticView(np.clip(colours + 0.5, 0, 255).astype(np.uint8), mask, depth.astype(np.float32))
 
 
@@ -73,7 +74,9 @@ def _busy(mask: np.ndarray, colours: np.ndarray) -> np.ndarray:
         edge = mask[forward] != mask[back]
         differs[forward] |= edge
         differs[back] |= edge
-    small = np.isin(mask, [PORTRAIT.names.index(name) for name in ("eyes", "brows", "mouth", "glasses", "earrings")])
+    small = np.isin(
+        mask, [PORTRAIT.names.index(name) for name in ("eyes", "brows", "mouth", "glasses", "earrings")]
+    )
     return ((high - low > 14.0) & (mask > 0)) | differs | small
 
 
@@ -91,12 +94,17 @@ def _ray(to_world, u, v):
     )
 
 
-@kernel
+@entry
 def _clear_depths(s, maps, blobs, origin, to_world, size):
     blocks = (size + _BLOCK - 1) // _BLOCK
     starts = np.empty((blocks, blocks))
     # half the diagonal of a block and its margin, in image widths, times the widest column of to_world
-    spread = 0.7072 * (_BLOCK + 1.0) / size * math.sqrt(to_world[0, 0] ** 2 + to_world[1, 0] ** 2 + to_world[2, 0] ** 2)
+    spread = (
+        0.7072
+        * (_BLOCK + 1.0)
+        / size
+        * math.sqrt(to_world[0, 0] ** 2 + to_world[1, 0] ** 2 + to_world[2, 0] ** 2)
+    )
     for j in range(blocks):
         for i in range(blocks):
             dx, dy, dz = _ray(to_world, (i + 0.5) * _BLOCK / size, (j + 0.5) * _BLOCK / size)
@@ -106,66 +114,48 @@ def _clear_depths(s, maps, blobs, origin, to_world, size):
 
 @kernel
 def _hit(s, maps, blobs, origin, dx, dy, dz, start):
-    """Depth, surface id, painted id and the surface point; id 0 where the ray meets nothing."""
+    """Depth, surface id and point where a ray meets something; id 0 where it meets nothing."""
     depth, part = 0.0, 0
     if start < FAR:
         depth, part = march(s, maps, blobs, origin[0], origin[1], origin[2], dx, dy, dz, start)
-    x, y, z = origin[0] + depth * dx, origin[1] + depth * dy, origin[2] + depth * dz
-    return depth, part, painted(s, maps, part, x, y, z), x, y, z
+    return depth, part, origin[0] + depth * dx, origin[1] + depth * dy, origin[2] + depth * dz
 
 
-@kernel
-def _colour(s, maps, blobs, part, x, y, z, dx, dy, dz, shadow, ambient):
-    length = -math.sqrt(dx * dx + dy * dy + dz * dz)
-    r, g, b = shade(s, maps, blobs, part, x, y, z, dx / length, dy / length, dz / length, shadow, ambient)
-    return display(r), display(g), display(b)
+@entry
+def _trace(s, maps, blobs, origin, to_world, starts, chosen, samples, colours, lights, depth, mask, surface):
+    """Colour the chosen pixels with one ray through the centre, or with four rays.
 
-
-@kernel
-def _backdrop(s, u, v):
-    r, g, b = backdrop(s, u, v)
-    return display(r), display(g), display(b)
-
-
-@kernel
-def _centres(s, maps, blobs, origin, to_world, starts, colours, lights, depth, mask, surface):
-    """One ray through every pixel centre. `lights` [H, W, 2] keeps the shares of key and ambient light."""
+    One ray also sets depth, mask and surface id, and keeps the shares of key and ambient light [H, W, 2];
+    four take those shares over where they meet the same surface as the centre.
+    """
     size = mask.shape[0]
     for j in range(size):
         for i in range(size):
-            u, v = (i + 0.5) / size, (j + 0.5) / size
-            dx, dy, dz = _ray(to_world, u, v)
-            t, part, paint, x, y, z = _hit(s, maps, blobs, origin, dx, dy, dz, starts[j // _BLOCK, i // _BLOCK])
-            if part == 0:
-                r, g, b = _backdrop(s, u, v)
-            else:
-                shadow, ambient = reach(s, maps, blobs, x, y, z)
-                lights[j, i, 0], lights[j, i, 1] = shadow, ambient
-                r, g, b = _colour(s, maps, blobs, paint, x, y, z, dx, dy, dz, shadow, ambient)
-            depth[j, i], mask[j, i], surface[j, i] = t, paint, part
-            colours[j, i, 0], colours[j, i, 1], colours[j, i, 2] = r, g, b
-
-
-@kernel
-def _refine(s, maps, blobs, origin, to_world, starts, busy, colours, lights, depth, surface):
-    """Four rays through every busy pixel; light is taken over from the centre where that shows the same surface."""
-    size = busy.shape[0]
-    for j in range(size):
-        for i in range(size):
-            if not busy[j, i]:
+            if not chosen[j, i]:
                 continue
             red, green, blue = 0.0, 0.0, 0.0
-            for k in range(4):
-                u, v = (i + 0.25 + 0.5 * (k & 1)) / size, (j + 0.25 + 0.5 * (k >> 1)) / size
+            for k in range(samples):
+                u, v = (i + 0.5) / size, (j + 0.5) / size
+                if samples == 4:
+                    u, v = u + ((k & 1) - 0.5) * 0.5 / size, v + ((k >> 1) - 0.5) * 0.5 / size
                 dx, dy, dz = _ray(to_world, u, v)
-                t, part, paint, x, y, z = _hit(s, maps, blobs, origin, dx, dy, dz, starts[j // _BLOCK, i // _BLOCK])
+                t, part, x, y, z = _hit(s, maps, blobs, origin, dx, dy, dz, starts[j // _BLOCK, i // _BLOCK])
+                paint = painted(s, maps, part, x, y, z)
                 if part == 0:
-                    r, g, b = _backdrop(s, u, v)
+                    r, g, b = backdrop(s, u, v)
                 else:
-                    if part == surface[j, i] and abs(t - depth[j, i]) < 0.02:
+                    if samples == 4 and part == surface[j, i] and abs(t - depth[j, i]) < 0.02:
                         shadow, ambient = lights[j, i, 0], lights[j, i, 1]
                     else:
                         shadow, ambient = reach(s, maps, blobs, x, y, z)
-                    r, g, b = _colour(s, maps, blobs, paint, x, y, z, dx, dy, dz, shadow, ambient)
-                red, green, blue = red + r, green + g, blue + b
-            colours[j, i, 0], colours[j, i, 1], colours[j, i, 2] = 0.25 * red, 0.25 * green, 0.25 * blue
+                    length = -math.sqrt(dx * dx + dy * dy + dz * dz)
+                    vx, vy, vz = dx / length, dy / length, dz / length
+                    r, g, b = shade(s, maps, blobs, paint, x, y, z, vx, vy, vz, shadow, ambient)
+                    if samples == 1:
+                        lights[j, i, 0], lights[j, i, 1] = shadow, ambient
+                if samples == 1:
+                    depth[j, i], mask[j, i], surface[j, i] = t, paint, part
+                red, green, blue = red + display(r), green + display(g), blue + display(b)
+            colours[j, i, 0] = red / samples
+            colours[j, i, 1] = green / samples
+            colours[j, i, 2] = blue / samples

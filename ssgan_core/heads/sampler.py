@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 HAIR_STYLES = (
-    "bald", "buzz", "short", "side-part", "quiff", "fringe", "bob", "long", "wavy", "afro", "curly", "buns", "ponytail",
+    "bald", "buzz", "short", "side-part", "quiff", "fringe", "bob", "long", "wavy", "afro", "curly", "buns",
+    "ponytail",
 )  # fmt: skip
 NECKLINES = ("crew", "v-neck", "turtleneck", "hood", "wide")
 PATTERNS = ("plain", "stripes", "band")
@@ -24,18 +25,19 @@ BACKGROUNDS = ("gradient", "blobs", "studio")
 
 # Reflectances by rising melanin, sRGB 0..255, after photographs of the usual tone scales.
 _SKIN_TONES = (
-    (244, 207, 186), (236, 190, 164), (222, 170, 138), (203, 147, 110), (174, 118, 82), (140, 90, 62), (103, 65, 46),
-    (74, 47, 36),
+    (244, 207, 186), (236, 190, 164), (222, 170, 138), (203, 147, 110), (174, 118, 82), (140, 90, 62),
+    (103, 65, 46), (74, 47, 36),
 )  # fmt: skip
 # (sRGB, weight): natural hair, then a few dyed ones.
 _HAIR_COLOURS = (
-    ((24, 19, 18), 5.0), ((44, 29, 22), 5.0), ((74, 47, 31), 5.0), ((112, 74, 46), 4.0), ((160, 115, 66), 3.0),
-    ((206, 164, 102), 3.0), ((232, 206, 158), 1.5), ((110, 44, 24), 2.0), ((178, 86, 38), 2.0), ((142, 140, 138), 1.5),
-    ((214, 211, 206), 1.0), ((206, 96, 140), 0.4), ((52, 132, 140), 0.4), ((92, 74, 160), 0.4),
+    ((24, 19, 18), 5.0), ((44, 29, 22), 5.0), ((74, 47, 31), 5.0), ((112, 74, 46), 4.0),
+    ((160, 115, 66), 3.0), ((206, 164, 102), 3.0), ((232, 206, 158), 1.5), ((110, 44, 24), 2.0),
+    ((178, 86, 38), 2.0), ((142, 140, 138), 1.5), ((214, 211, 206), 1.0), ((206, 96, 140), 0.4),
+    ((52, 132, 140), 0.4), ((92, 74, 160), 0.4),
 )  # fmt: skip
 _IRIS_COLOURS = (
-    ((62, 38, 24), 6.0), ((94, 60, 32), 4.0), ((122, 98, 50), 2.0), ((92, 116, 78), 2.0), ((88, 128, 160), 3.0),
-    ((112, 132, 142), 1.5),
+    ((62, 38, 24), 6.0), ((94, 60, 32), 4.0), ((122, 98, 50), 2.0), ((92, 116, 78), 2.0),
+    ((88, 128, 160), 3.0), ((112, 132, 142), 1.5),
 )  # fmt: skip
 
 
@@ -153,9 +155,9 @@ class Identity:
     back2_b: float = _other(0.3, 0.2)
 
     def vector(self) -> np.ndarray:
-        """Standardised parameters [VECTOR_SIZE], float32: numbers as (value - mean) / deviation, choices one-hot."""
+        """Standardised parameters [VECTOR_SIZE], float32: (value - mean) / deviation, choices one-hot."""
         parts: list[np.ndarray] = []
-        for spec in _traits():
+        for spec in traits():
             value = getattr(self, spec.name)
             if "choices" in spec.metadata:
                 parts.append(np.eye(spec.metadata["choices"])[value])
@@ -164,11 +166,12 @@ class Identity:
         return np.concatenate(parts).astype(np.float32)
 
 
-def _traits() -> list[Field[Any]]:
+def traits() -> list[Field[Any]]:
+    """The fields of an identity that vary, in the order of its vector."""
     return [spec for spec in fields(Identity) if spec.metadata]
 
 
-VECTOR_SIZE = sum(spec.metadata.get("choices", 1) for spec in _traits())
+VECTOR_SIZE = sum(spec.metadata.get("choices", 1) for spec in traits())
 
 
 def sample_identity(seed: int, index: int) -> Identity:
@@ -180,7 +183,7 @@ def sample_identity(seed: int, index: int) -> Identity:
     """
     rng = np.random.default_rng([seed, index])
     values: dict[str, Any] = {}
-    for spec in _traits():
+    for spec in traits():
         if "normal" in spec.metadata:
             deviate = float(np.clip(rng.standard_normal(), -2.2, 2.2))
             values[spec.name] = spec.metadata["mean"] + spec.metadata["deviation"] * deviate
@@ -202,7 +205,12 @@ def sample_identity(seed: int, index: int) -> Identity:
     melanin = float(rng.beta(1.1, 1.3))
     values.update(_skin(rng, softness, melanin), **_hair(rng, softness, melanin))
     values.update(_outfit(rng, softness), **_surroundings(rng))
-    if HATS[values["hat"]] != "none" and HAIR_STYLES[values["hair_style"]] in ("afro", "buns", "quiff", "ponytail"):
+    if HATS[values["hat"]] != "none" and HAIR_STYLES[values["hair_style"]] in (
+        "afro",
+        "buns",
+        "quiff",
+        "ponytail",
+    ):
         values["hair_style"] = HAIR_STYLES.index("bob" if softness > 0.5 else "short")
     return Identity(seed=seed, index=index, **values)
 
@@ -224,12 +232,23 @@ def _skin(rng: np.random.Generator, softness: float, melanin: float) -> dict[str
 
 
 def _hair(rng: np.random.Generator, softness: float, melanin: float) -> dict[str, Any]:
-    rough = {"bald": 0.7, "buzz": 1.2, "short": 2.4, "side-part": 2.2, "quiff": 1.8, "afro": 0.9, "curly": 0.9, "long": 0.4}
+    rough = {
+        "bald": 0.7,
+        "buzz": 1.2,
+        "short": 2.4,
+        "side-part": 2.2,
+        "quiff": 1.8,
+        "afro": 0.9,
+        "curly": 0.9,
+        "long": 0.4,
+    }
     soft = {
-        "short": 0.4, "fringe": 1.6, "bob": 2.2, "long": 2.6, "wavy": 2.4, "afro": 0.9, "curly": 1.1, "buns": 1.0,
-        "ponytail": 1.2, "side-part": 0.5, "quiff": 0.3, "bald": 0.1, "buzz": 0.2,
+        "short": 0.4, "fringe": 1.6, "bob": 2.2, "long": 2.6, "wavy": 2.4, "afro": 0.9, "curly": 1.1,
+        "buns": 1.0, "ponytail": 1.2, "side-part": 0.5, "quiff": 0.3, "bald": 0.1, "buzz": 0.2,
     }  # fmt: skip
-    weights = np.array([rough.get(name, 0.03) * (1 - softness) + soft[name] * softness for name in HAIR_STYLES])
+    weights = np.array(
+        [rough.get(name, 0.03) * (1 - softness) + soft[name] * softness for name in HAIR_STYLES]
+    )
     colour = linear(_weighted(rng, _HAIR_COLOURS, melanin) * (1 + 0.06 * rng.standard_normal(3)))
     iris = linear(_weighted(rng, _IRIS_COLOURS, melanin) * (1 + 0.08 * rng.standard_normal(3)))
     side = 1.0 if rng.random() < 0.5 else -1.0
@@ -268,7 +287,10 @@ def _surroundings(rng: np.random.Generator) -> dict[str, Any]:
     second = hsv(rng.random(), rng.uniform(0.05, 0.5), rng.uniform(0.2, 0.9))
     values: dict[str, Any] = {"background": int(rng.integers(len(BACKGROUNDS)))}
     for name, colour in (("back", first), ("back2", second)):
-        values |= {f"{name}_{channel}": float(part) for channel, part in zip("rgb", linear(colour * 255), strict=True)}
+        values |= {
+            f"{name}_{channel}": float(part)
+            for channel, part in zip("rgb", linear(colour * 255), strict=True)
+        }
     return values
 
 
@@ -284,7 +306,9 @@ def _weighted(
     """A colour of the table; with more melanin the dark ones become likelier."""
     weights = np.array([weight for _, weight in table])
     colours = np.array([colour for colour, _ in table], np.float64)
-    weights = weights * np.exp(-np.maximum(melanin - 0.30, 0.0) * (colours.mean(axis=1) - 35.0).clip(0.0) / 11.0)
+    weights = weights * np.exp(
+        -np.maximum(melanin - 0.30, 0.0) * (colours.mean(axis=1) - 35.0).clip(0.0) / 11.0
+    )
     return colours[int(rng.choice(len(table), p=weights / weights.sum()))]
 
 

@@ -52,7 +52,7 @@ def sculpt(identity: Identity) -> Sculpture:
     record = np.zeros((), np.dtype([(name, np.float64) for name in numbers]))
     for name, value in numbers.items():
         record[name] = value
-    return Sculpture(record[()], maps, style.blobs)
+    return Sculpture(record.reshape(1)[0], maps, style.blobs)
 
 
 def _measures(one: Identity) -> dict[str, float]:
@@ -61,7 +61,7 @@ def _measures(one: Identity) -> dict[str, float]:
     nose_y = -0.030 - one.nose_length
     nose_z = 0.135 + 0.052 * one.nose_forward
     tip = 0.0225 * one.nose_tip
-    wing = 0.0190 * (0.5 + 0.5 * one.nose_tip)
+    wing = 0.0205 * (0.5 + 0.5 * one.nose_tip)
     ear_y = 0.026
     return {
         "head_half_width": half_width,
@@ -72,18 +72,18 @@ def _measures(one: Identity) -> dict[str, float]:
         "head_front": 0.213,
         "head_back": 0.225,
         "squareness": -0.42,
-        "jaw_top": 0.0,
-        "jaw_taper": 0.27 - 0.55 * (one.jaw_width - 1.0),
-        "jaw_forward": 0.118 + one.chin_forward,
+        "jaw_top": 0.06,
+        "jaw_taper": 0.36 - 0.75 * (one.jaw_width - 1.0),
+        "jaw_forward": 0.137 + one.chin_forward,
         "nasion_y": 0.070,
         "nasion_z": 0.1335 + 0.012 * (one.nose_bridge - 1.0),
         "nose_y": nose_y,
         "nose_z": nose_z,
         "bridge_radius": 0.0165 * (0.7 + 0.3 * one.nose_width),
         "tip_radius": tip,
-        "wing_x": 0.0330 * one.nose_width,
-        "wing_y": nose_y - 0.012,
-        "wing_z": 0.160,
+        "wing_x": 0.0325 * one.nose_width,
+        "wing_y": nose_y - 0.009,
+        "wing_z": 0.163,
         "wing_radius": wing,
         "nostril_y": nose_y - 0.0245 * one.nose_tip,
         "nostril_z": 0.172,
@@ -133,7 +133,7 @@ def _colours(one: Identity) -> dict[str, float]:
     rosy = skin * np.array([0.86, 0.52, 0.52])
     red = np.array([0.46, 0.055, 0.065]) * (0.45 + 0.9 * float(skin.mean()) ** 0.5)
     colours = {
-        "skin": skin ** 1.06 * 0.84,
+        "skin": skin**1.06 * 0.84,
         "lip": rosy + one.lip_redness * (red - rosy),
         "brow": np.minimum(hair * one.brow_shade, skin * 0.5),
         "hair": hair,
@@ -179,7 +179,9 @@ def _brows(one: Identity, numbers: dict[str, float]) -> np.ndarray:
     s = dx / 0.056
     middle = 0.066 + 0.0475 + one.brow_height + 0.02 * (one.eye_open - 1.0)
     curve = middle + one.brow_angle * dx + 0.0075 * one.brow_arch * (1.0 - ((s - 0.25) / 1.1) ** 2)
-    half = 0.0078 * one.brow_thickness * (0.95 - 0.38 * s) * np.sqrt(np.clip(1.0 - np.abs(s) ** 3.5, 0.0, 1.0))
+    half = (
+        0.0078 * one.brow_thickness * (0.95 - 0.38 * s) * np.sqrt(np.clip(1.0 - np.abs(s) ** 3.5, 0.0, 1.0))
+    )
     return _distance(np.maximum(np.abs(_Y - curve) - half, (np.abs(s) - 1.0) * 0.05))
 
 
@@ -190,7 +192,13 @@ def _mouth(one: Identity, numbers: dict[str, float]) -> tuple[np.ndarray, np.nda
     line = numbers["mouth_y"] + 0.016 * one.smile * (s * s - 0.4) - 0.003 * np.exp(-((s / 0.16) ** 2))
     spread = 0.0125 * max(one.mouth_open - 0.15, 0.0)
     thin = 1.0 - 0.12 * max(one.smile, 0.0)
-    upper = 0.0195 * one.lip_fullness * thin * (1.0 - np.abs(s) ** 1.7) * (1.0 - 0.24 * np.exp(-((s / 0.17) ** 2)))
+    upper = (
+        0.0195
+        * one.lip_fullness
+        * thin
+        * (1.0 - np.abs(s) ** 1.7)
+        * (1.0 - 0.24 * np.exp(-((s / 0.17) ** 2)))
+    )
     upper = upper + 0.55 * spread * bow
     lower = -(0.0255 * one.lip_fullness * thin * (1.0 - np.abs(s) ** 2.3) + 1.15 * spread * bow)
     height = _Y - line
@@ -230,7 +238,12 @@ def _relief(
     corner = numbers["mouth_half_width"] * 1.10
     relief -= 0.0045 * _bump(corner, mouth_y + 0.008 * one.smile, 0.012, 0.014)
     fold = _AX - (0.045 + 0.30 * np.clip(-0.030 - _Y, 0.0, 0.08) * 1.0)
-    relief -= 0.0030 * (0.5 + max(one.smile, 0.0)) * np.exp(-((fold / 0.011) ** 2)) * _window(_Y, -0.088, -0.035, 0.02)
+    relief -= (
+        0.0030
+        * (0.5 + max(one.smile, 0.0))
+        * np.exp(-((fold / 0.011) ** 2))
+        * _window(_Y, -0.088, -0.035, 0.02)
+    )
     inside = np.clip(-lips / 0.009, 0.0, 1.0)
     pout = np.where(line > 0, 0.0070, 0.0095) * one.lip_fullness
     relief += pout * np.sin(inside * np.pi / 2) + 0.001 * np.exp(-((lips / 0.003) ** 2))
@@ -238,7 +251,9 @@ def _relief(
     relief -= 0.0075 * wet * np.clip(-lips / 0.004 + 0.3, 0.0, 1.0)
     relief -= 0.011 * np.clip(-gap / 0.003, 0.0, 1.0)
     crease = _Y - eye_y - numbers["eye_open"] * 1.05 - 0.0095 + 5.5 * (_AX - eye_x) ** 2
-    relief -= 0.0020 * one.eye_fold * np.exp(-((crease / 0.0035) ** 2)) * _bump(eye_x, eye_y + 0.02, 0.032, 0.03)
+    relief -= (
+        0.0020 * one.eye_fold * np.exp(-((crease / 0.0035) ** 2)) * _bump(eye_x, eye_y + 0.02, 0.032, 0.03)
+    )
     return relief
 
 
@@ -252,13 +267,16 @@ def _redness(one: Identity, numbers: dict[str, float]) -> np.ndarray:
 def _shade(one: Identity, numbers: dict[str, float], eyes: np.ndarray, lips: np.ndarray) -> np.ndarray:
     """What darkens the skin's colour, 0 nothing to 1 black: lashes, lid creases, beard."""
     dx = _AX - numbers["eye_x"]
-    above = _Y > numbers["eye_y"] + one.eye_tilt * dx - 0.002
+    above = _Y - numbers["eye_y"] - one.eye_tilt * dx > -0.002
     outer = 0.75 + 0.25 * np.clip(dx / 0.04, -1.0, 1.0)
     near = np.abs(dx) < 0.058
-    lash = np.exp(-((np.maximum(eyes, 0.0) / (0.0032 + 0.0012 * one.lashes)) ** 2)) * above * outer * one.lashes
+    lash = (
+        np.exp(-((np.maximum(eyes, 0.0) / (0.0032 + 0.0012 * one.lashes)) ** 2)) * above * outer * one.lashes
+    )
     lash = lash + 0.35 * np.exp(-((np.maximum(eyes, 0.0) / 0.003) ** 2)) * ~above
     lid = 0.22 * one.lashes * _bump(numbers["eye_x"], numbers["eye_y"] + 0.018, 0.038, 0.014)
-    shade = np.clip(1.4 * lash, 0.0, 0.92) * near + lid
+    nostrils = 0.75 * _bump(0.60 * numbers["wing_x"], numbers["nostril_y"] + 0.003, 0.0062, 0.0036)
+    shade = np.clip(1.4 * lash, 0.0, 0.92) * near + lid + nostrils
     jaw = np.clip((-0.045 - _Y) / 0.05, 0.0, 1.0) * np.clip((_AX - 0.03) / 0.05 + (_Y < -0.11), 0.0, 1.0)
     sideburn = _window(_AX, 0.145, 0.4, 0.015) * _window(_Y, -0.6, 0.04, 0.04)
     moustache = _bump(0.0, numbers["mouth_y"] + 0.031, 0.040, 0.009) * 1.2

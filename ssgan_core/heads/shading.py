@@ -59,13 +59,23 @@ def skin_colour(s, maps, part, x, y, z):
     red = lookup(maps, fields.REDNESS, x, y)
     g, b = g * (1.0 - 0.24 * red), b * (1.0 - 0.20 * red)
     if s.freckles > 0.0:
-        spots = ramp(0.70, 0.86, noise(x * 150.0, y * 150.0, 0.5)) * ramp(0.3, 0.8, red + 0.3 * noise(x * 30, y * 30, 3.5))
-        r, g, b = r * (1 - 0.20 * spots * s.freckles), g * (1 - 0.38 * spots * s.freckles), b * (1 - 0.45 * spots * s.freckles)
+        spots = ramp(0.70, 0.86, noise(x * 150.0, y * 150.0, 0.5)) * ramp(
+            0.3, 0.8, red + 0.3 * noise(x * 30, y * 30, 3.5)
+        )
+        r, g, b = (
+            r * (1 - 0.20 * spots * s.freckles),
+            g * (1 - 0.38 * spots * s.freckles),
+            b * (1 - 0.45 * spots * s.freckles),
+        )
     lips = lookup(maps, fields.LIPS, x, y)
     if lips < 0.004:
         inside = ramp(0.0016, -0.0034, lips)
         wrinkle = 0.94 + 0.10 * noise(x * 260.0, y * 30.0, 1.5)
-        r, g, b = mixed(r, s.lip_r * wrinkle, inside), mixed(g, s.lip_g * wrinkle, inside), mixed(b, s.lip_b * wrinkle, inside)
+        r, g, b = (
+            mixed(r, s.lip_r * wrinkle, inside),
+            mixed(g, s.lip_g * wrinkle, inside),
+            mixed(b, s.lip_b * wrinkle, inside),
+        )
         shine = mixed(shine, 0.20, inside)
         gap = lookup(maps, fields.MOUTH_GAP, x, y)
         seam = 1.0 - 0.78 * math.exp(-((max(gap, 0.0) / 0.0026) ** 2))
@@ -75,7 +85,11 @@ def skin_colour(s, maps, part, x, y, z):
             bite = ramp(0.0, 0.0035, -gap) * (1.0 - ramp(0.45, 0.95, side))
             bite *= ramp(-0.021, -0.012, y - s.mouth_y - 0.016 * side * side) * 0.9 + 0.1
             tooth = 0.90 + 0.10 * abs(math.cos(x * 215.0))
-            r, g, b = mixed(0.09, 0.62 * tooth, bite), mixed(0.02, 0.58 * tooth, bite), mixed(0.02, 0.52 * tooth, bite)
+            r, g, b = (
+                mixed(0.09, 0.62 * tooth, bite),
+                mixed(0.02, 0.58 * tooth, bite),
+                mixed(0.02, 0.52 * tooth, bite),
+            )
             return r, g, b, 0.12
     brow = lookup(maps, fields.BROW, x, y)
     if brow < 0.004:
@@ -98,7 +112,10 @@ def shade_skin(s, maps, part, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient):
     red, green, blue = lambert(s, r, g, b, nx, ny, nz, shadow, ambient, 1.0)
     facing = max(nx * vx + ny * vy + nz * vz, 0.0)
     edge = 0.06 * (1.0 - facing) ** 4 * ambient
-    high = light * (1.5 * gloss(s, nx, ny, nz, vx, vy, vz, 22.0) + 2.2 * gloss(s, nx, ny, nz, vx, vy, vz, 90.0) * (shine > 0.1))
+    high = light * (
+        1.5 * gloss(s, nx, ny, nz, vx, vy, vz, 22.0)
+        + 2.2 * gloss(s, nx, ny, nz, vx, vy, vz, 90.0) * (shine > 0.1)
+    )
     return red + high + edge, green + high + edge, blue + high + edge
 
 
@@ -120,7 +137,11 @@ def shade_eye(s, maps, x, y, z, vx, vy, vz, shadow, ambient):
     if iris > 0.0:
         angle = math.atan2(py, px)
         streak = 0.75 + 0.5 * noise(angle * 7.0, rho * 2.5, 4.5)
-        bright = (1.15 + 1.1 * max(-py * s.eye_radius / s.iris_radius, 0.0)) * streak * (0.45 + 0.75 * ramp(0.98, 0.70, rho))
+        bright = (
+            (1.15 + 1.1 * max(-py * s.eye_radius / s.iris_radius, 0.0))
+            * streak
+            * (0.45 + 0.75 * ramp(0.98, 0.70, rho))
+        )
         ring = ramp(0.30, 0.62, rho)
         bright *= 0.7 + 0.6 * (1 - ring)
         pupil = ramp(0.40, 0.46, rho)
@@ -148,7 +169,9 @@ def shade_hair(s, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient):
         f = s.lock_frequency
         fine = noise(x * 5.0 * f, y * 5.0 * f, z * 5.0 * f)
         tone = 0.60 + 0.5 * fine + 0.5 * (noise(x * 1.9 * f, y * 1.9 * f, z * 1.9 * f) - 0.3)
-        red, green, blue = lambert(s, s.hair_r * tone, s.hair_g * tone, s.hair_b * tone, nx, ny, nz, shadow, ambient * ambient, 0.3)
+        red, green, blue = lambert(
+            s, s.hair_r * tone, s.hair_g * tone, s.hair_b * tone, nx, ny, nz, shadow, ambient * ambient, 0.3
+        )
         high = 0.10 * gloss(s, nx, ny, nz, vx, vy, vz, 14.0) * shadow * fine
         return red + high * (0.3 + s.hair_r), green + high * (0.3 + s.hair_g), blue + high * (0.3 + s.hair_b)
     u, v = strand_place(s, x, y, z)
@@ -174,8 +197,12 @@ def shade_hair(s, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient):
     sheen = max(1.0 - across * across, 0.0)
     first = sheen**60.0
     second = max(1.0 - (across + 0.14) ** 2, 0.0) ** 14.0
-    red, green, blue = lambert(s, s.hair_r * tone, s.hair_g * tone, s.hair_b * tone, nx, ny, nz, shadow, ambient, 0.35)
-    lamp = (0.25 + 0.75 * shadow) * ambient * ramp(-0.25, 0.5, nx * s.light_x + ny * s.light_y + nz * s.light_z)
+    red, green, blue = lambert(
+        s, s.hair_r * tone, s.hair_g * tone, s.hair_b * tone, nx, ny, nz, shadow, ambient, 0.35
+    )
+    lamp = (
+        (0.25 + 0.75 * shadow) * ambient * ramp(-0.25, 0.5, nx * s.light_x + ny * s.light_y + nz * s.light_z)
+    )
     white = 0.16 * first * lamp * (0.4 + 0.9 * fine)
     tint = 0.55 * second * lamp * (0.3 + coarse)
     return (
@@ -224,7 +251,11 @@ def shade_hard(s, part, x, y, nx, ny, nz, vx, vy, vz, shadow, ambient):
     if part == fields.EARRINGS:
         gold = s.phase > 0.4
         r, g, b = (0.80, 0.56, 0.22) if gold else (0.72, 0.72, 0.75)
-        return r * (room + 0.25) * ambient + high, g * (room + 0.25) * ambient + high, b * (room + 0.25) * ambient + high
+        return (
+            r * (room + 0.25) * ambient + high,
+            g * (room + 0.25) * ambient + high,
+            b * (room + 0.25) * ambient + high,
+        )
     r, g, b = 0.35 * s.trim_r, 0.35 * s.trim_g, 0.35 * s.trim_b
     if s.sunglasses > 0.0:
         r, g, b = 0.016, 0.014, 0.014
@@ -241,7 +272,9 @@ def reach(s, maps, blobs, x, y, z):
     ambient = openness(s, maps, blobs, x, y, z, nx, ny, nz)
     shadow = 0.0
     if nx * s.light_x + ny * s.light_y + nz * s.light_z > -0.25:
-        shadow = lit(s, maps, blobs, x + 0.004 * nx, y + 0.004 * ny, z + 0.004 * nz, s.light_x, s.light_y, s.light_z)
+        shadow = lit(
+            s, maps, blobs, x + 0.004 * nx, y + 0.004 * ny, z + 0.004 * nz, s.light_x, s.light_y, s.light_z
+        )
     return shadow, ambient
 
 

@@ -10,7 +10,7 @@ from ssgan_core.heads.jit import kernel
 
 NEAR, FAR = 2.05, 3.35  # depths between which everything lies, for cameras at radius 2.7
 _STEP = 0.80  # the distances are estimates: step this fraction of them
-_HIT = 1e-4
+_HIT = 3e-5
 
 
 @kernel
@@ -63,11 +63,11 @@ def march(s, maps, blobs, ox, oy, oz, dx, dy, dz, start):
 @kernel
 def normal(s, maps, blobs, x, y, z, e):
     """Unit gradient of the distance by four differences of width `e`."""
-    a = scene(s, maps, blobs, x + e, y - e, z - e)[0]
-    b = scene(s, maps, blobs, x - e, y - e, z + e)[0]
-    c = scene(s, maps, blobs, x - e, y + e, z - e)[0]
-    d = scene(s, maps, blobs, x + e, y + e, z + e)[0]
-    nx, ny, nz = a - b - c + d, -a - b + c + d, -a + b - c + d
+    nx, ny, nz = 0.0, 0.0, 0.0
+    for corner in ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0)):
+        cx, cy, cz = corner
+        d = scene(s, maps, blobs, x + e * cx, y + e * cy, z + e * cz)[0]
+        nx, ny, nz = nx + cx * d, ny + cy * d, nz + cz * d
     length = max(math.sqrt(nx * nx + ny * ny + nz * nz), 1e-12)
     return nx / length, ny / length, nz / length
 

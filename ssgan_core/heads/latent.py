@@ -1,0 +1,87 @@
+"""Generating parameters as a generative model wants them: about normal, independent, of unit variance.
+
+A generator that is warmed up on known heads is later fed with z drawn from N(0, I). So what it learns to read
+must look like such a draw: numbers are replaced by the normal score of their rank in the population, choices by
+scores of which the largest (after adding the choice's log share) decides, and the whole row is whitened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+import numpy as np
+
+from ssgan_core.heads.sampler import Identity, sample_identity, traits
+
+_POPULATION_SEED = 20_240_107  # any fixed one: it only fixes which sample the ranks refer to
+_POPULATION = 2000
+_LEAST_VARIANCE = 0.05  # of a principal direction: below it, whitening would blow up rounding
+_NORMAL = NormalDist()
+
+
+def latent_parameters(identity: Identity) -> np.ndarray:
+    """The identity as a row of about N(0, I) [n], float32; the same for the same seed and index."""
+    population = _population()
+    return (_scores(identity, population) @ population.whitening).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Population:
+    """Sorted values of every number, shares of every choice, and what makes their scores uncorrelated."""
+
+    values: dict[str, np.ndarray]
+    shares: dict[str, np.ndarray]
+    whitening: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def _population() -> _Population:
+    people = [sample_identity(_POPULATION_SEED, index) for index in range(_POPULATION)]
+    values, shares = {}, {}
+    for trait in traits():
+        column = np.array([getattr(person, trait.name) for person in people])
+        if choices := trait.metadata.get("choices"):
+            counts = np.bincount(column, minlength=choices) + 0.5
+            shares[trait.name] = counts / counts.sum()
+        else:
+            values[trait.name] = np.sort(column)
+    raw = _Population(values, shares, np.zeros(0))
+    scores = np.stack([_scores(person, raw) for person in people])
+    variances, directions = np.linalg.eigh(np.cov(scores.T))
+    gains = 1 / np.sqrt(np.maximum(variances, _LEAST_VARIANCE))
+    return _Population(values, shares, (directions * gains) @ directions.T)
+
+
+def _scores(identity: Identity, population: _Population) -> np.ndarray:
+    rng = np.random.default_rng([identity.seed, identity.index, _POPULATION_SEED])
+    scores: list[float] = []
+    for trait in traits():
+        value = getattr(identity, trait.name)
+        if trait.name in population.shares:
+            scores += _choice_scores(rng, value, population.shares[trait.name])
+        else:
+            scores.append(_normal_score(rng, value, population.values[trait.name]))
+    return np.array(scores)
+
+
+def _normal_score(rng: np.random.Generator, value: float, ordered: np.ndarray) -> float:
+    """Normal score of a value's rank; equal values (a trait that is absent) get a random rank among themselves."""
+    low, high = np.searchsorted(ordered, value, "left"), np.searchsorted(ordered, value, "right")
+    rank = rng.uniform(low, high) if high > low + 1 else (low + high) / 2
+    return _NORMAL.inv_cdf(float(np.clip((rank + 0.5) / (len(ordered) + 1), 1e-4, 1 - 1e-4)))
+
+
+def _choice_scores(rng: np.random.Generator, chosen: int, shares: np.ndarray) -> list[float]:
+    """Independent normal scores, one a choice, given which choice they led to.
+
+    A choice with shares p is the argmax of log p_k + g_k with independent Gumbel g_k (Maddison et al., "A* Sampling",
+    2014). Given the argmax, its value is a Gumbel draw and the others are Gumbel draws truncated below it.
+    """
+    locations = np.log(shares)
+    largest = -np.log(rng.exponential())
+    others = locations - np.log(np.exp(locations - largest) + rng.exponential(size=len(shares)))
+    others[chosen] = largest
+    uniform = np.exp(-np.exp(-(others - locations)))
+    return [_NORMAL.inv_cdf(u) for u in np.clip(uniform, 1e-4, 1 - 1e-4).tolist()]

@@ -1,0 +1,187 @@
+"""A data set of synthetic portraits, written entry by entry by as many processes as wished."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ssgan_core import cameras
+from ssgan_core.dataset.layout import META_FILE, parse_journal
+from ssgan_core.dataset.reader import PortraitDataset
+from ssgan_core.dataset.writer import DatasetWriter
+from ssgan_core.errors import SsganError
+from ssgan_core.files import atomic_path
+from ssgan_core.heads.render import SyntheticView, render_portrait
+from ssgan_core.heads.sampler import sample_identity
+from ssgan_core.parts import PORTRAIT
+from ssgan_core.pictures import colour_mask, tile
+from ssgan_core.progress import Progress, silent
+
+CONTACT_SHEET = "contact.jpg"
+_CONTACT_COLUMNS, _CONTACT_ROWS = 8, 4
+_AHEAD = 3  # views under way or waiting to be written, for each worker
+
+_Job = tuple[int, int]  # identity, view
+
+
+@dataclass(frozen=True)
+class SynthReport:
+    """What `synthesise` did: entries written now, entries found complete, and the contact sheet's path."""
+
+    written: int
+    kept: int
+    contact_sheet: Path
+
+
+def synthesise(
+    out: Path,
+    *,
+    count: int,
+    size: int,
+    seed: int = 0,
+    views: int = 1,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> SynthReport:
+    """Write a data set of synthetic portraits with masks, depth, cameras and generating parameters.
+
+    Entry "00000/head00000012_0" is view 0 of identity 12; its content depends on seed, identity and view
+    alone. A second call with the same folder makes only what is missing; a larger `count` goes on.
+
+    Args:
+        out: data set folder, new or begun earlier with the same size and seed.
+        count: identities.
+        size: pixels along a side.
+        seed: population; also of the cameras (cameras.PoseDistribution).
+        views: views of each identity.
+        workers: processes; 1 renders in this one.
+
+    Raises:
+        SsganError: the folder holds something else or another seed, an option is out of range, the disk is
+            full, or a worker died.
+    """
+    for name, value, low, high in (
+        ("count", count, 1, 10**8),
+        ("size", size, 16, 2048),
+        ("seed", seed, 0, 2**63 - 1),
+        ("views", views, 1, 1000),
+        ("workers", workers, 1, 1024),
+    ):
+        if not low <= value <= high:
+            raise SsganError(f"{name} must be from {low} to {high}, got {value}")
+    with DatasetWriter(out, PORTRAIT, size) as writer:
+        jobs = [(index, view) for index in range(count) for view in range(views)]
+        missing = [job for job in jobs if not writer.has(entry_name(*job))]
+        kept = len(jobs) - len(missing)
+        _check_same_seed(Path(out), seed)
+        progress(kept, len(jobs))
+        for done, (job, made) in enumerate(_rendered(missing, seed, size, workers), start=kept + 1):
+            label, picture = made
+            writer.add(
+                entry_name(*job), picture.image, picture.mask, label, _meta(seed, *job, label), picture.depth
+            )
+            progress(done, len(jobs), entry_name(*job))
+    return SynthReport(len(missing), kept, _contact_sheet(out))
+
+
+def entry_name(index: int, view: int) -> str:
+    """The data set's name of a view, 1,000 identities a folder."""
+    return f"{index // 1000:05d}/head{index:08d}_{view}"
+
+
+def view_label(seed: int, index: int, view: int) -> np.ndarray:
+    """The camera label [25] of a view."""
+    # The fourth number keeps this stream apart from the identity's, which is seeded by [seed, index].
+    return cameras.PoseDistribution().sample(np.random.default_rng([seed, index, view, 1]), 1)[0]
+
+
+def _meta(seed: int, index: int, view: int, label: np.ndarray) -> dict[str, Any]:
+    yaw, pitch = cameras.angles(label)
+    return {
+        "source": "synthetic",
+        "seed": seed,
+        "identity": index,
+        "view": view,
+        "yaw": round(float(yaw), 6),
+        "pitch": round(float(pitch), 6),
+        "parameters": [round(float(value), 5) for value in sample_identity(seed, index).vector()],
+    }
+
+
+def _check_same_seed(out: Path, seed: int) -> None:
+    """Refuse to mix two populations. The journal, unlike dataset.json, is there after a kill too."""
+    path = out / META_FILE
+    rows, _ = parse_journal(path.read_bytes(), str(path))
+    for name, row in rows.items():
+        stored = row.get("meta", {}).get("seed")
+        if stored != seed:
+            raise SsganError(
+                f"{out} was begun with seed {stored} ({name}), not {seed}", "name another folder or that seed"
+            )
+
+
+def _rendered(
+    jobs: list[_Job], seed: int, size: int, workers: int
+) -> Iterator[tuple[_Job, tuple[np.ndarray, SyntheticView]]]:
+    """Jobs with their label and view, in order of the jobs."""
+    # The first is made here in any case: it compiles and caches the kernels for all workers.
+    alone = len(jobs) if workers == 1 else 1
+    for job in jobs[:alone]:
+        yield job, _render(seed, size, job)
+    jobs = jobs[alone:]
+    if not jobs:
+        return
+    # spawn: a forked child would inherit locks held by other threads of this process
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_ignore_interrupts) as pool:
+        under_way: deque[tuple[_Job, Future[tuple[np.ndarray, SyntheticView]]]] = deque()
+        try:
+            for job in jobs:
+                under_way.append((job, pool.submit(_render, seed, size, job)))
+                if len(under_way) >= _AHEAD * workers:
+                    first, future = under_way.popleft()
+                    yield first, future.result()
+            for first, future in under_way:
+                yield first, future.result()
+        except BrokenProcessPool as error:
+            raise SsganError(
+                "a worker process died while rendering",
+                "out of memory? the same command with fewer workers goes on where this one ended",
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches all processes of a terminal; only the first one answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _render(seed: int, size: int, job: _Job) -> tuple[np.ndarray, SyntheticView]:
+    label = view_label(seed, *job)
+    return label, render_portrait(sample_identity(seed, job[0]), label, size)
+
+
+def _contact_sheet(out: Path) -> Path:
+    """The first entries, each row of images above a row of masks, as a JPEG in the data set's folder."""
+    data = PortraitDataset.open(out)
+    shown = min(len(data.names), _CONTACT_COLUMNS * _CONTACT_ROWS)
+    rows: list[np.ndarray] = []
+    for start in range(0, shown, _CONTACT_COLUMNS):
+        entries = range(start, min(start + _CONTACT_COLUMNS, shown))
+        rows.append(tile([data.image(i) for i in entries], _CONTACT_COLUMNS))
+        rows.append(tile([colour_mask(data.mask(i), data.schema) for i in entries], _CONTACT_COLUMNS))
+    path = Path(out) / CONTACT_SHEET
+    with atomic_path(path) as temporary:
+        Image.fromarray(np.concatenate(rows)).save(temporary, quality=90)
+    return path

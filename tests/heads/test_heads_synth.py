@@ -1,0 +1,105 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssgan_core.cameras import label
+from ssgan_core.dataset.reader import PortraitDataset
+from ssgan_core.errors import SsganError
+from ssgan_core.heads import synth
+from ssgan_core.heads.render import SyntheticView
+from ssgan_core.heads.sampler import VECTOR_SIZE, sample_identity
+from ssgan_core.heads.synth import synthesise
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def die(seed: int, size: int, job: tuple[int, int]) -> tuple[np.ndarray, SyntheticView]:
+    """Stands in for the renderer: every job but the first kills its process."""
+    if job != (0, 0):
+        os._exit(9)
+    empty = np.zeros((size, size), np.uint8)
+    return label(0, 0), SyntheticView(np.zeros((size, size, 3), np.uint8), empty, empty.astype(np.float32))
+
+
+def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path):
+    synthesise(tmp_path / "one", count=4, size=16, seed=5, views=2, workers=1)
+    synthesise(tmp_path / "two", count=4, size=16, seed=5, views=2, workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_second_run_redoes_nothing_and_a_larger_count_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[tuple[int, int]] = []
+    render = synth._render
+
+    def counted(seed: int, size: int, job: tuple[int, int]) -> tuple[np.ndarray, SyntheticView]:
+        made.append(job)
+        return render(seed, size, job)
+
+    monkeypatch.setattr(synth, "_render", counted)
+    reports = [synthesise(tmp_path / "grown", count=count, size=16) for count in (2, 2, 3)]
+    assert [(report.written, report.kept) for report in reports] == [(2, 0), (0, 2), (1, 2)]
+    assert made == [(0, 0), (1, 0), (2, 0)]
+    synthesise(tmp_path / "whole", count=3, size=16)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "whole")
+
+
+def test_the_data_set_holds_truth(tmp_path: Path):
+    seen: list[tuple[int, int]] = []
+    report = synthesise(
+        tmp_path,
+        count=2,
+        size=16,
+        seed=1,
+        views=2,
+        progress=lambda done, total, note="": seen.append((done, total)),
+    )
+    data = PortraitDataset.open(tmp_path)
+    assert list(data.names) == [
+        "00000/head00000000_0",
+        "00000/head00000000_1",
+        "00000/head00000001_0",
+        "00000/head00000001_1",
+    ]
+    assert data.has_depth
+    meta = data.meta(3)
+    assert (meta["identity"], meta["view"], meta["seed"]) == (1, 1, 1)
+    assert len(meta["parameters"]) == VECTOR_SIZE
+    assert meta["parameters"] == pytest.approx(sample_identity(1, 1).vector().tolist(), abs=1e-4)
+    assert data.labels[3] == pytest.approx(label(meta["yaw"], meta["pitch"]), abs=1e-5)
+    assert not np.allclose(data.labels[2], data.labels[3])
+    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert Image.open(report.contact_sheet).size == (8 * 16, 2 * 16)
+
+
+def test_another_seed_is_refused_even_after_a_kill(tmp_path: Path):
+    synthesise(tmp_path, count=1, size=16, seed=1)
+    (tmp_path / "dataset.json").unlink()
+    with pytest.raises(SsganError, match="seed 1"):
+        synthesise(tmp_path, count=2, size=16, seed=2)
+
+
+def test_a_dead_worker_is_reported_and_what_was_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(synth, "_render", die)
+    with pytest.raises(SsganError, match="worker process died"):
+        synthesise(tmp_path, count=3, size=16, workers=2)
+    monkeypatch.undo()
+    assert synthesise(tmp_path, count=2, size=16).kept == 1
+
+
+@pytest.mark.parametrize("option", [{"count": 0}, {"size": 8}, {"views": 0}, {"workers": 0}, {"seed": -1}])
+def test_impossible_options_are_named(tmp_path: Path, option: dict[str, int]):
+    with pytest.raises(SsganError, match=next(iter(option))):
+        synthesise(tmp_path, **({"count": 1, "size": 16} | option))  # pyright: ignore[reportArgumentType]
