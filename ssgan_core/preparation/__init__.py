@@ -1,0 +1,1 @@
+"""Photos become a data set: detection, landmarks, crop, camera, masks, then `prepare.prepare` runs it all."""
