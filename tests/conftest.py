@@ -1,8 +1,13 @@
 """A tiny generator, saved as a run, that tests of synthesis, editing, video and the command line share."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# As the command line does (see ssgan_cli.app.main); it must be set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import torch
 
 from ssgan_core.checkpoints import save_model

@@ -75,6 +75,7 @@ def train(
         state.restore(run)
         runs.rewind_stats(run, state.images)
     else:
+        runs.rewind_stats(run, -1)
         for generator in (state.generator, state.average):
             generator.parts.layout_prior.copy_(facts.layout)
             generator.set_shell_width(schedule.shell_width(0))
@@ -146,18 +147,17 @@ class Trainer:
 
     def _apply(self, optimiser: torch.optim.Adam) -> None:
         """Take the step, unless a gradient is not finite; several such in a row end the run."""
-        gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
-        norm = torch.stack(torch._foreach_norm(gradients)).sum()
-        if torch.isfinite(norm):
+        parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+        if _all_finite([p.grad for p in parameters]):
             optimiser.step()
             self.bad_steps = 0
         else:
             self.bad_steps += 1
-            if self.bad_steps >= _MOST_BAD_STEPS:
-                raise SsganError(
-                    f"training diverged: {self.bad_steps} steps in a row had gradients that are not finite",
-                    "resume from the last snapshot with a lower learning rate or a larger R1 gamma",
-                )
+        if self.bad_steps >= _MOST_BAD_STEPS or not _all_finite(parameters):
+            raise SsganError(
+                f"training diverged after {self.state.images} images: numbers that are not finite",
+                "resume from the last snapshot with a lower learning rate or a larger R1 gamma",
+            )
         optimiser.zero_grad(set_to_none=True)
 
 
@@ -171,8 +171,9 @@ class _Log:
         self.terms: dict[str, list[Tensor]] = defaultdict(list)
         self.since = time.monotonic()
         self.images_since = state.images
-        self.measured: dict[str, float] = {}
-        if not runs.read_stats(run):
+        rows = runs.read_stats(run)
+        self.measured: dict[str, float] = rows[-1] if rows else {}
+        if not rows:
             self.tick()
             monitor.snapshot(state.average, run / f"grid-{state.images:09d}.png")
 
@@ -198,6 +199,10 @@ class _Log:
         runs.append_stats(self.run, row)
         self.terms.clear()
         self.since, self.images_since = time.monotonic(), self.state.images
+
+
+def _all_finite(tensors: list[Tensor]) -> bool:
+    return bool(torch.stack(torch._foreach_norm(tensors)).sum().isfinite())
 
 
 def _crossed(images: int, batch: int, kimg: float) -> bool:
