@@ -19,13 +19,14 @@ def doctor(as_json: JsonOption = False) -> None:
 
     Example: ssgan doctor
     """
+    output = Output(as_json)
+
     import torch
 
     from ssgan_core.preparation.weights import list_weights
     from ssgan_core.resources import cache_folder, shipped
     from ssgan_core.video import find_ffmpeg
 
-    output = Output(as_json)
     try:
         ffmpeg = find_ffmpeg()
     except SsganError as error:

@@ -49,12 +49,12 @@ def transfer(
     from dataclasses import replace
 
     import numpy as np
-    from ssgan_core.portrait import load_portrait, save_portrait
 
     from ssgan_core.editing.transfer import comparison, measure_change
     from ssgan_core.editing.transfer import transfer as transfer_parts
     from ssgan_core.model.codes import Codes
     from ssgan_core.pictures import save_depth16, save_mask, save_png
+    from ssgan_core.portrait import load_portrait, save_portrait
     from ssgan_core.synthesis import (
         check_portrait,
         choose_device,

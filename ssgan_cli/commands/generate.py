@@ -47,10 +47,10 @@ def generate(
         raise typer.BadParameter("give either --camera or --yaw and --pitch")
 
     import numpy as np
-    from ssgan_core.portrait import Portrait, save_portrait
 
     from ssgan_core import cameras
     from ssgan_core.pictures import colour_depth, colour_mask, save_depth16, save_mask, save_png, tile
+    from ssgan_core.portrait import Portrait, save_portrait
     from ssgan_core.synthesis import (
         choose_device,
         codes_of_seeds,

@@ -14,9 +14,8 @@ from ssgan_cli.console import Output
 from ssgan_cli.options import Device, DeviceOption, JsonOption
 
 if TYPE_CHECKING:
-    from ssgan_core.dataset.reader import PortraitDataset
-
     from ssgan_core.config import Config
+    from ssgan_core.dataset.reader import PortraitDataset
     from ssgan_core.training.loop import TrainingResult
 
 
@@ -47,9 +46,8 @@ def train(
 
     Example: ssgan train data/heads --config smoke_cpu --set training.kimg=20
     """
-    from ssgan_core.dataset.reader import PortraitDataset
-
     from ssgan_core.config import load_config
+    from ssgan_core.dataset.reader import PortraitDataset
     from ssgan_core.synthesis import choose_device
     from ssgan_core.training import runs
     from ssgan_core.training.loop import train as train_model

@@ -43,9 +43,8 @@ def video(
 
     Example: ssgan video out/portraits/seed0000.portrait --orbit --out out/orbit.mp4
     """
-    from ssgan_core.portrait import load_portrait
-
     from ssgan_core import cameras
+    from ssgan_core.portrait import load_portrait
     from ssgan_core.synthesis import check_portrait, choose_device, load_generator, model_of_portrait
     from ssgan_core.video import check_size, check_target, find_ffmpeg, render_frames, write_video
 

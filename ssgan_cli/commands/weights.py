@@ -7,9 +7,7 @@ import typer
 from ssgan_cli.console import Output
 from ssgan_cli.options import JsonOption
 
-app = typer.Typer(
-    help="Fetch and check the small networks that preprocess needs.", rich_markup_mode="markdown"
-)
+app = typer.Typer(help="Fetch and check the networks that preprocess needs.", rich_markup_mode="markdown")
 
 
 @app.callback(invoke_without_command=True)

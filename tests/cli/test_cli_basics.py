@@ -12,9 +12,10 @@ import pytest
 import typer
 
 from ssgan_cli.console import Output
-from ssgan_cli.options import parse_seeds
+from ssgan_cli.options import Backend, parse_seeds
 from ssgan_core import __version__
 from ssgan_core.errors import SsganError
+from ssgan_core.rendering import BACKENDS
 
 HEAVY = ("torch", "numpy", "cv2", "scipy", "numba", "imageio", "PIL", "yaml", "facexlib")
 
@@ -138,6 +139,10 @@ def test_sigterm_ends_a_real_process_with_143():
     _, trouble = process.communicate(timeout=30)
     assert process.returncode == 143
     assert trouble == b"terminated\n"
+
+
+def test_the_options_know_every_backend():
+    assert tuple(backend.value for backend in Backend) == BACKENDS
 
 
 def test_doctor_reports_facts(ssgan):

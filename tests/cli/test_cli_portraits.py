@@ -1,6 +1,7 @@
 """generate, edit transfer and video on a tiny model: what they write, and what they refuse."""
 
 import json
+import os
 import pickle
 import shutil
 
@@ -171,8 +172,6 @@ class Canary:
         self.path = path
 
     def __reduce__(self):
-        import os
-
         return os.mkdir, (self.path,)
 
 

@@ -1,6 +1,8 @@
 """synth and train as real processes: resume by the same command, interruption, dry run, refusals."""
 
 import json
+import os
+import pickle
 import signal
 import time
 
@@ -83,13 +85,28 @@ def test_unknown_settings_are_named(ssgan, tiny_data, recipe, tmp_path):
     assert "smoke_cpu" in ssgan("train", tiny_data, "--config", "smoke").stderr
 
 
-def test_another_recipe_does_not_continue_a_run(ssgan, tiny_data, recipe, tmp_path):
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_neither_another_recipe_nor_a_pickle_continues_a_run(ssgan, tiny_data, recipe, tmp_path):
     train = ["train", tiny_data, "--config", recipe, "--run", tmp_path / "run", "--device", "cpu"]
     assert ssgan(*train).exit_code == 0
     assert ssgan(*train).exit_code == 0  # complete: nothing to do
     result = ssgan(*train, "--set", "training.mixing=0.9")
     assert result.exit_code == 1
     assert "training.mixing" in result.stderr
+
+    canary = tmp_path / "canary"
+    (tmp_path / "run" / "state.pt").write_bytes(pickle.dumps(Malicious(str(canary))))
+    result = ssgan(*train)
+    assert result.exit_code == 1
+    assert "state.pt" in result.stderr
+    assert not canary.exists()
 
 
 def test_data_that_is_none(ssgan, recipe, tmp_path):

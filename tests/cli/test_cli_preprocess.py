@@ -1,0 +1,111 @@
+"""preprocess: how it reports, when it fetches the networks, its exit codes. The preparation is stubbed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ssgan_cli.commands.preprocess import MaskLayout
+from ssgan_core.errors import SsganError
+from ssgan_core.preparation import prepare as preparation
+from ssgan_core.preparation import weights
+from ssgan_core.preparation.masks import LAYOUTS
+from ssgan_core.preparation.prepare import Report
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """Replaces the core's `prepare`; .report is what it returns, .calls what it was asked."""
+
+    class Stub:
+        report = Report(written=3, seconds=1.5)
+        calls: list[tuple]
+
+        def __call__(self, photos, out, **options):
+            self.calls.append((photos, out, options))
+            options["progress"](1, 1)
+            return self.report
+
+    stub = Stub()
+    stub.calls = []
+    monkeypatch.setattr(preparation, "prepare", stub)
+    return stub
+
+
+@pytest.fixture
+def fetched(monkeypatch, tmp_path):
+    """An empty cache; the list of fetches that were asked for."""
+    monkeypatch.setenv("SSGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SSGAN_WEIGHTS", raising=False)
+    fetches = []
+    monkeypatch.setattr(weights, "ensure", lambda progress, folder: fetches.append(folder))
+    return fetches
+
+
+def test_options_reach_the_core(ssgan, stub, fetched, tmp_path):
+    photos, out = tmp_path / "photos [ü]", tmp_path / "out"
+    arguments = ["--masks", "m", "--mask-layout", "bisenet", "--size", "128", "--workers", "2"]
+    result = ssgan("preprocess", photos, out, *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    ((given, target, options),) = stub.calls
+    assert (given, target) == (photos, out)
+    del options["progress"]
+    wanted = {"masks": Path("m"), "mask_layout": "bisenet", "size": 128, "workers": 2, "weights_dir": None}
+    assert options == wanted
+    told = json.loads(result.stdout)
+    assert told["written"] == 3
+    assert told["report"] == str(out / "report.json")
+    assert "read as bisenet" in result.stderr
+
+
+def test_the_command_knows_every_layout():
+    assert tuple(layout.value for layout in MaskLayout) == LAYOUTS
+
+
+def test_networks_are_fetched_on_first_use_only(ssgan, stub, fetched, monkeypatch, tmp_path):
+    result = ssgan("preprocess", tmp_path, tmp_path / "out")
+    assert fetched == [None]
+    assert "fetching" in result.stderr
+    monkeypatch.setattr(weights, "list_weights", lambda folder: [])  # nothing is missing
+    assert "fetching" not in ssgan("preprocess", tmp_path, tmp_path / "out").stderr
+    assert fetched == [None]
+
+
+def test_offline_never_fetches(ssgan, fetched, tmp_path):
+    """The real preparation then names the missing network."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "masks").mkdir()
+    arguments = [tmp_path / "photos", tmp_path / "out", "--masks", tmp_path / "masks"]
+    result = ssgan("preprocess", *arguments, "--offline")
+    assert fetched == []
+    assert result.exit_code == 1
+    assert "missing" in result.stderr
+    assert "ssgan weights" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("written", "already", "code"), [(1, 0, 3), (2, 0, 0), (0, 2, 0), (0, 0, 3)])
+def test_more_failures_than_portraits_exit_with_3(ssgan, stub, fetched, tmp_path, written, already, code):
+    skipped = [("a [1].jpg", "no face"), ("b.jpg", "no face")]
+    stub.report = Report(written=written, already=already, skipped=skipped)
+    result = ssgan("preprocess", tmp_path, tmp_path / "out")
+    assert result.exit_code == code
+    assert "2 x no face: a [1].jpg, b.jpg\n" in result.stdout
+    assert ("more than half" in result.stderr) == (code == 3)
+
+
+def test_reasons_are_counted(ssgan, stub, fetched, tmp_path):
+    skipped = [(f"{i}.jpg", "no face") for i in range(5)] + [("x.jpg", "not a picture")]
+    stub.report = Report(written=100, skipped=skipped)
+    shown = ssgan("preprocess", tmp_path, tmp_path / "out").stdout
+    assert "  5 x no face: 0.jpg, 1.jpg, 2.jpg, …\n  1 x not a picture: x.jpg\n" in shown
+
+
+def test_errors_of_the_core_are_shown(ssgan, fetched, monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise SsganError("the disk is full", "make room")
+
+    monkeypatch.setattr(preparation, "prepare", fail)
+    result = ssgan("preprocess", tmp_path, tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("error: the disk is full\nhint: make room\n")
