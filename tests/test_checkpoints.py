@@ -17,7 +17,6 @@ import torch
 
 from ssgan_core.checkpoints import FORMAT, load_model, load_state, save_model, save_state
 from ssgan_core.errors import SsganError
-from ssgan_core.files import sweep_temporaries
 
 
 def tensors():
@@ -87,6 +86,8 @@ def test_the_digest_is_the_identity_of_the_content(tmp_path):
     assert save_model(path, changed, METADATA) != first
     reshaped = {**tensors(), "weight": tensors()["weight"].reshape(5, 4)}
     assert save_model(path, reshaped, METADATA) != first
+    retyped = {**tensors(), "weight": tensors()["weight"].view(torch.int32)}
+    assert save_model(path, retyped, METADATA) != first
     assert save_model(path, tensors(), {**METADATA, "recipe": 1}) != first
 
 

@@ -83,6 +83,11 @@ def test_sixteen_bits_are_scaled_and_not_clipped():
         np.testing.assert_array_equal(found[..., 2], grey)
 
 
+def test_sixteen_bits_are_rounded():
+    steps = np.array([[0, 128, 129, 385, 386, 65535 - 129, 65535 - 128, 65535]], np.uint16)
+    np.testing.assert_array_equal(read_image(encode_png(steps))[0, :, 0], [0, 0, 1, 1, 2, 254, 255, 255])
+
+
 def test_transparency_is_composited_on_white():
     pixels = np.zeros((1, 3, 4), np.uint8)
     pixels[0, :, 3] = [0, 51, 255]  # black: invisible, one fifth, solid
