@@ -126,12 +126,11 @@ class MaskSource:
 def _index_of_parts(folder: Path) -> dict[str, dict[str, Path]]:
     index: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.rglob("*.png")):
-        stem, _, suffix = path.stem.partition("_")
-        # Both names and part names may have underscores: the longest known ending counts.
-        for cut in range(len(path.stem)):
-            if path.stem[cut] == "_" and path.stem[cut + 1 :] in CELEBAMASK_HQ_SUFFIXES:
-                stem, suffix = path.stem[:cut], path.stem[cut + 1 :]
-                index.setdefault(stem, {})[CELEBAMASK_HQ_SUFFIXES[suffix]] = path
+        words = path.stem.split("_")  # both the photo's name and the part's may have underscores
+        for cut in range(1, len(words)):
+            suffix = "_".join(words[cut:])
+            if suffix in CELEBAMASK_HQ_SUFFIXES:
+                index.setdefault("_".join(words[:cut]), {})[CELEBAMASK_HQ_SUFFIXES[suffix]] = path
                 break
     return index
 

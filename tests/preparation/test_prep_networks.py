@@ -1,0 +1,76 @@
+"""The real networks on a real face, where their files are in the cache.
+
+The picture is cut from NASA's portrait of Eileen Collins, which is in the public domain.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssgan_core.errors import SsganError
+from ssgan_core.pictures import read_image
+from ssgan_core.preparation import pose, weights
+from ssgan_core.preparation.alignment import cut_photo
+from ssgan_core.preparation.faces import FaceFinder
+
+pytestmark = pytest.mark.skipif(
+    not all(row.ok for row in weights.list_weights()), reason="the networks are not here: run `ssgan weights`"
+)
+DEGREE = np.deg2rad(1)
+EYES = ((114, 102), (157, 104))  # measured by eye
+
+
+@pytest.fixture(scope="module")
+def finder() -> FaceFinder:
+    return FaceFinder()
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return read_image(Path(__file__).with_name("pictures") / "collins.jpg")
+
+
+def test_a_face_is_found_where_it_is(finder, photo):
+    face = finder(photo)
+    assert face.others == 0
+    right_eye, left_eye = face.points[[33, 133], :2].mean(axis=0), face.points[[263, 362], :2].mean(axis=0)
+    assert np.abs(right_eye - EYES[0]).max() < 5
+    assert np.abs(left_eye - EYES[1]).max() < 5
+
+
+def test_mirroring_the_photo_mirrors_the_camera(finder, photo):
+    view = pose.solve(finder(photo).points)
+    twin = pose.solve(finder(np.ascontiguousarray(photo[:, ::-1])).points)
+    assert abs(view.yaw + twin.yaw) < 1 * DEGREE
+    assert abs(view.pitch - twin.pitch) < 1 * DEGREE
+
+
+def test_turning_and_shrinking_the_photo_leaves_the_camera(finder, photo):
+    view = pose.solve(finder(photo).points)
+    pose.check(view)
+    turned = np.ascontiguousarray(np.rot90(photo))
+    small = cut_photo(photo, pose.Crop((128.0, 128.0), 256.0, 0.0), 128)
+    for other in (pose.solve(finder(turned).points), pose.solve(finder(small).points)):
+        assert abs(view.yaw - other.yaw) < 2.5 * DEGREE
+        assert abs(view.pitch - other.pitch) < 2.5 * DEGREE
+
+
+def test_a_small_face_in_a_large_photo_is_found_in_tiles(finder, photo):
+    large = np.full((1100, 1500, 3), 120, np.uint8)
+    large[700:956, 1100:1356] = photo
+    face = finder(large)
+    assert np.abs(face.points[[33, 133], :2].mean(axis=0) - EYES[0] - [1100, 700]).max() < 5
+
+
+def test_noise_has_no_face(finder):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype(np.uint8)
+    with pytest.raises(SsganError, match="no face"):
+        finder(noise)
+
+
+def test_a_cut_off_face_is_refused(finder, photo):
+    with pytest.raises(SsganError, match=r"cuts the face off|no face"):
+        finder(np.ascontiguousarray(photo[:, 130:]))

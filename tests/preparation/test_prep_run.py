@@ -1,0 +1,245 @@
+"""The whole run with a double for the networks: skipping, resuming, workers, reports."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from prep_doubles import DEADLY, FACELESS, FRONTAL, CodedFinder, add_pair, label_map, picture
+
+from ssgan_core import cameras
+from ssgan_core.dataset.reader import PortraitDataset
+from ssgan_core.errors import SsganError
+from ssgan_core.parts import PORTRAIT
+from ssgan_core.pictures import read_image
+from ssgan_core.preparation.prepare import Report, prepare, prepare_with
+
+NETWORKS = {"double": "0"}
+
+
+def run(folder: Path, out: str = "out", **options) -> Report:
+    chosen = {"mask_layout": "celebamask-hq", "size": 32, "workers": 1, **options}
+    networks = chosen.pop("networks", NETWORKS)
+    return prepare_with(
+        CodedFinder, networks, folder / "photos", folder / out, masks=folder / "masks", **chosen
+    )
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_photo_becomes_an_entry(tmp_path):
+    add_pair(tmp_path, "sub/a [1] ü.png", FRONTAL + 40)
+    assert (run(tmp_path).written, run(tmp_path).already) == (1, 1)
+    data = PortraitDataset.open(tmp_path / "out")
+    assert list(data.names) == ["sub/a [1] ü_png"]
+    yaw, pitch = cameras.angles(data.labels[0])
+    assert (yaw, pitch) == pytest.approx((0.2, 0.0), abs=2e-3)
+    assert data.image(0).shape == (32, 32, 3)
+    mask = data.mask(0)
+    assert (mask[:15] == PORTRAIT.names.index("hair")).all()
+    assert (mask[17:] == PORTRAIT.names.index("skin")).all()
+    meta = data.meta(0)
+    assert meta["source"] == "sub/a [1] ü.png"
+    assert meta["yaw_degrees"] == pytest.approx(np.rad2deg(0.2), abs=0.1)
+    assert meta["networks"] == NETWORKS
+    assert read_image(tmp_path / "out" / "contact.jpg").shape == (192, 192, 3)
+
+
+def bomb() -> bytes:
+    """A PNG whose header promises 60,000 x 60,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(100)))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_what_fails_is_skipped_with_a_reason_and_the_rest_comes_through(tmp_path):
+    photos, masks = tmp_path / "photos", tmp_path / "masks"
+    for name in ("good.jpg", "empty.png", "text.jpg", "torn.png", "bomb.png"):
+        add_pair(tmp_path, name)
+    (photos / "empty.png").write_bytes(b"")
+    (photos / "text.jpg").write_text("hello")
+    (photos / "torn.png").write_bytes((photos / "torn.png").read_bytes()[:300])
+    (photos / "bomb.png").write_bytes(bomb())
+    add_pair(tmp_path, "faceless.png", FACELESS)
+    add_pair(tmp_path, "maskless.png")
+    (masks / "maskless.png").unlink()
+    add_pair(tmp_path, "other-size.png")
+    label_map(90, 96).save(masks / "other-size.png")
+    add_pair(tmp_path, "strange-label.png")
+    Image.new("L", (96, 96), 77).save(masks / "strange-label.png")
+    add_pair(tmp_path, "unlabelled.png")
+    Image.new("L", (96, 96), 0).save(masks / "unlabelled.png")
+    report = run(tmp_path)
+    assert report.written == 1
+    reasons = dict(report.skipped)
+    expected = {
+        "empty.png": "not a picture",
+        "text.jpg": "not a picture",
+        "torn.png": "cannot read",
+        "bomb.png": "it is too large",
+        "faceless.png": "no face was found",
+        "maskless.png": "there is no mask maskless.png",
+        "other-size.png": "does not fit",
+        "strange-label.png": "label 77",
+        "unlabelled.png": "mask is empty",
+    }
+    assert set(reasons) == set(expected)
+    for name, part in expected.items():
+        assert part in reasons[name]
+        assert "\n" not in reasons[name]
+    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {row["photo"]: row["reason"] for row in written["skipped"]} == reasons
+    assert (written["photos"], written["written"], written["already"]) == (10, 1, 0)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "I;16", "CMYK", "1"])
+def test_photos_of_odd_modes_come_through(tmp_path, mode):
+    suffix = "tiff" if mode == "CMYK" else "png"
+    add_pair(tmp_path, f"odd.{suffix}")
+    if mode == "I;16":
+        grey = np.asarray(picture(96, 96).convert("L")).astype(np.uint16) * 257
+        odd = Image.fromarray(grey)
+    else:
+        odd = picture(96, 96, 90).convert(mode)
+    odd.save(tmp_path / "photos" / f"odd.{suffix}")
+    report = run(tmp_path)
+    assert (report.written, report.skipped) == (1, [])
+    image = PortraitDataset.open(tmp_path / "out").image(0)
+    assert image.std() > 20
+
+
+def test_an_exif_rotated_photo_is_prepared_as_it_is_seen(tmp_path):
+    add_pair(tmp_path, "plain.png", size=(96, 120))
+    add_pair(tmp_path, "turned.png", size=(96, 120))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its left side
+    picture(96, 120).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photos" / "turned.png", exif=exif)
+    assert run(tmp_path).written == 2
+    data = PortraitDataset.open(tmp_path / "out")
+    assert np.array_equal(data.image(0), data.image(1))
+    assert np.array_equal(data.mask(0), data.mask(1))
+
+
+def test_the_same_name_with_two_suffixes_makes_two_entries(tmp_path):
+    add_pair(tmp_path, "a.png", FRONTAL)
+    add_pair(tmp_path, "a.bmp", FRONTAL + 20)
+    run(tmp_path)
+    assert list(PortraitDataset.open(tmp_path / "out").names) == ["a_bmp", "a_png"]
+
+
+def test_a_second_run_redoes_nothing_and_picks_up_new_photos(tmp_path):
+    add_pair(tmp_path, "b.png")
+    add_pair(tmp_path, "faceless.png", FACELESS)
+    run(tmp_path)
+    before = (tmp_path / "out" / "images" / "b_png.png").stat().st_mtime_ns
+    add_pair(tmp_path, "a.png")
+    report = run(tmp_path)
+    assert (report.written, report.already, len(report.skipped)) == (1, 1, 1)
+    assert (tmp_path / "out" / "images" / "b_png.png").stat().st_mtime_ns == before
+    assert len(PortraitDataset.open(tmp_path / "out")) == 2
+
+
+def test_an_interrupted_run_goes_on_to_the_same_data_set(tmp_path):
+    for number in range(5):
+        add_pair(tmp_path, f"{number}.png", FRONTAL + 5 * number)
+    run(tmp_path, "straight")
+
+    def interrupt(done: int, total: int, note: str = "") -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "broken", progress=interrupt)
+    report = run(tmp_path, "broken")
+    assert (report.written, report.already) == (3, 2)
+    straight, broken = content(tmp_path / "straight"), content(tmp_path / "broken")
+    for different in ("report.json",):  # it has times, and counts of its own run
+        del straight[different], broken[different]
+    assert straight == broken
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path):
+    for number in range(6):
+        add_pair(tmp_path, f"{number}.png", FRONTAL + 5 * number)
+    add_pair(tmp_path, "3b.png", FACELESS)
+    seen = []
+    one, two = (
+        run(tmp_path, "one"),
+        run(tmp_path, "two", workers=2, progress=lambda *said: seen.append(said[0])),
+    )
+    assert (one.written, one.skipped) == (two.written, two.skipped)
+    assert seen == list(range(1, 8))
+    first, second = content(tmp_path / "one"), content(tmp_path / "two")
+    del first["report.json"], second["report.json"]
+    assert first == second
+
+
+def test_a_worker_that_dies_is_an_error_that_names_the_photo(tmp_path):
+    add_pair(tmp_path, "a.png")
+    add_pair(tmp_path, "deadly.png", DEADLY)
+    with pytest.raises(SsganError, match=r"worker process died.*deadly\.png") as caught:
+        run(tmp_path, workers=2)
+    assert "fewer workers" in caught.value.hint
+    (tmp_path / "photos" / "deadly.png").unlink()
+    report = run(tmp_path)
+    assert report.written + report.already == 1
+
+
+@pytest.mark.parametrize("change", [{"networks": {"double": "1"}}, {"mask_layout": "bisenet"}, {"size": 64}])
+def test_a_data_set_is_not_continued_with_other_settings(tmp_path, change):
+    add_pair(tmp_path, "a.png")
+    run(tmp_path)
+    before = content(tmp_path / "out")
+    with pytest.raises(SsganError, match="was begun with"):
+        run(tmp_path, **change)
+    assert content(tmp_path / "out") == before
+
+
+def test_foreign_folders_are_left_alone(tmp_path):
+    add_pair(tmp_path, "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(SsganError, match="no data set"):
+        run(tmp_path)
+    assert content(tmp_path / "out") == {"thesis.txt": b"mine"}
+
+
+def test_names_that_no_entry_can_have_are_skipped(tmp_path):
+    add_pair(tmp_path, "a.png")
+    add_pair(tmp_path, "n" * 249 + ".png")
+    ((name, reason),) = run(tmp_path).skipped
+    assert name.startswith("nnn")
+    assert "too long" in reason
+
+
+def test_all_photos_failing_still_ends_with_a_report(tmp_path):
+    add_pair(tmp_path, "a.png", FACELESS)
+    report = run(tmp_path)
+    assert (report.written, len(report.skipped)) == (0, 1)
+    assert (tmp_path / "out" / "report.json").is_file()
+    assert not (tmp_path / "out" / "contact.jpg").exists()
+
+
+def test_masks_are_required_for_now(tmp_path):
+    with pytest.raises(SsganError, match="without masks") as caught:
+        prepare(tmp_path, tmp_path / "out", masks=None, mask_layout="celebamask-hq")
+    assert "--masks" in caught.value.hint
