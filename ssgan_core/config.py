@@ -88,12 +88,16 @@ class ModelConfig:
         )
         _require_positive(self, "model", counts)
         _require(self.features >= 3, f"model.features must be at least 3 (the RGB), got {self.features}")
-        _require(self.depth_layers >= 2, "model.depth_layers must be at least 2: one shared, one of the part's own")
+        _require(
+            self.depth_layers >= 2, "model.depth_layers must be at least 2: one shared, one of the part's own"
+        )
         _require(
             0 < self.highest_frequency <= self.part_resolution / 2,
             f"model.highest_frequency must lie in (0, part_resolution / 2], got {self.highest_frequency}",
         )
-        _require(0 < self.shell_width <= 0.1, f"model.shell_width must lie in (0, 0.1], got {self.shell_width}")
+        _require(
+            0 < self.shell_width <= 0.1, f"model.shell_width must lie in (0, 0.1], got {self.shell_width}"
+        )
         _require(self.uniform_boundaries >= 2, "model.uniform_boundaries must be at least 2")
         _require(self.importance_boundaries >= 0, "model.importance_boundaries must not be negative")
         _require(
@@ -184,7 +188,9 @@ class TrainingConfig:
             _require(getattr(self, name) >= 0, f"training.{name} must not be negative")
         _require(0 <= self.mixing <= 1, f"training.mixing is a probability, got {self.mixing}")
         _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1)")
-        _require(self.precision in ("fp32", "bf16"), f"training.precision is fp32 or bf16, got '{self.precision}'")
+        _require(
+            self.precision in ("fp32", "bf16"), f"training.precision is fp32 or bf16, got '{self.precision}'"
+        )
 
 
 @dataclass(frozen=True)
@@ -216,7 +222,9 @@ class Config:
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**31, f"seed must lie between 0 and 2^31 - 1, got {self.seed}")
         batch, group = self.training.batch, self.discriminator.group
-        _require(batch % group == 0, f"training.batch {batch} is not a multiple of discriminator.group {group}")
+        _require(
+            batch % group == 0, f"training.batch {batch} is not a multiple of discriminator.group {group}"
+        )
 
 
 def load_config(recipe: str, overrides: list[str] | None = None) -> Config:
@@ -319,7 +327,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 def _parse_yaml(text: str, source: str) -> Any:
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - the strict loader is a SafeLoader
+        return yaml.load(text, Loader=_StrictLoader)
     except yaml.YAMLError as error:
         raise SsganError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError:
@@ -340,7 +348,9 @@ class _StrictLoader(yaml.SafeLoader):
         for key, _ in node.value:
             name = str(key.value)
             if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{name}' is given twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"'{name}' is given twice", key.start_mark
+                )
             seen.add(name)
         return super().construct_mapping(node, deep)
 

@@ -87,7 +87,14 @@ class PartLinear(nn.Module):
     """
 
     def __init__(
-        self, groups: int, latent: int, inputs: int, outputs: int, *, demodulate: bool = True, gain: float = 1.0
+        self,
+        groups: int,
+        latent: int,
+        inputs: int,
+        outputs: int,
+        *,
+        demodulate: bool = True,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.styles = PartStyles(groups, latent, inputs)
@@ -134,7 +141,11 @@ def up2(x: Tensor) -> Tensor:
 
 def resize_bilinear(x: Tensor, size: int) -> Tensor:
     """Bilinear resizing to a square of side `size`; the same map when it has that size already."""
-    return x if x.shape[-1] == size else F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+    return (
+        x
+        if x.shape[-1] == size
+        else F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+    )
 
 
 def down2(x: Tensor) -> Tensor:

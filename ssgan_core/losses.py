@@ -23,7 +23,9 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
 
 
-def r1_penalty(real_logits: Tensor, images: Tensor, masks: Tensor, image_gamma: float, mask_gamma: float) -> Tensor:
+def r1_penalty(
+    real_logits: Tensor, images: Tensor, masks: Tensor, image_gamma: float, mask_gamma: float
+) -> Tensor:
     """R1 (Mescheder et al., 2018, equation 9): gamma / 2 E |grad D(real)|^2, with its own gamma for masks.
 
     Args:

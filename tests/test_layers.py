@@ -48,7 +48,9 @@ def test_part_linear_keeps_groups_apart():
 def test_layers_keep_unit_variance():
     torch.manual_seed(3)
     x = torch.randn(64, 256)
-    assert layers.leaky_relu(layers.EqualLinear(256, 256)(x)).square().mean().item() == pytest.approx(1, abs=0.15)
+    assert layers.leaky_relu(layers.EqualLinear(256, 256)(x)).square().mean().item() == pytest.approx(
+        1, abs=0.15
+    )
     y = torch.randn(4, 32, 16, 16)
     assert layers.EqualConv2d(32, 32, 3)(y)[..., 1:-1, 1:-1].var().item() == pytest.approx(1, abs=0.15)
 

@@ -39,7 +39,9 @@ class Discriminator(nn.Module):
         last = widths[_LAST_SIZE]
 
         self.from_image = EqualConv2d(6, widths[model.resolution], 1)
-        self.blocks = nn.ModuleDict({str(size): _Block(widths[size], widths[size // 2]) for size in sizes[:-1]})
+        self.blocks = nn.ModuleDict(
+            {str(size): _Block(widths[size], widths[size // 2]) for size in sizes[:-1]}
+        )
         mask_width = widths[self.mask_size]
         self.from_mask = EqualConv2d(mask_channels + config.depth_channel, mask_width, 1)
         self.mask_conv = EqualConv2d(mask_width, mask_width, 3)

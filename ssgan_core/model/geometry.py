@@ -16,7 +16,9 @@ _DOME_RADII = (0.22, 0.28)
 
 def dome(x: Tensor, y: Tensor) -> Tensor:
     """Height z of the skin's base shape over the world's x, y plane."""
-    return _DOME_HEIGHT * torch.exp(-0.5 * ((x / _DOME_RADII[0]) ** 2 + (y / _DOME_RADII[1]) ** 2)) + _DOME_BASE
+    return (
+        _DOME_HEIGHT * torch.exp(-0.5 * ((x / _DOME_RADII[0]) ** 2 + (y / _DOME_RADII[1]) ** 2)) + _DOME_BASE
+    )
 
 
 def texel_centres(window: tuple[float, float, float, float], size: int) -> tuple[Tensor, Tensor]:

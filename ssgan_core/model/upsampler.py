@@ -6,6 +6,8 @@ depend on nothing but what the renderer drew nearby, which is what keeps views c
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -22,13 +24,12 @@ class Upsampler(nn.Module):
         super().__init__()
         scales = (config.resolution // config.render_resolution).bit_length() - 1
         widths = [config.features] + [max(config.upsampler_width >> i, _LEAST_WIDTH) for i in range(scales)]
-        self.scales = nn.ModuleList(_Scale(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.scales = nn.ModuleList(_Scale(a, b) for a, b in pairwise(widths))
 
     def forward(self, features: Tensor) -> Tensor:
         rgb, x = features[:, :3].float(), features
         for scale in self.scales:
-            x = scale.grow(x)
-            rgb = up2(rgb) + scale.to_rgb(x).float()
+            x, rgb = scale(x, rgb)
         return rgb
 
 
@@ -41,10 +42,10 @@ class _Scale(nn.Module):
         self.second = EqualConv2d(width, width, 3)
         self.to_rgb = EqualConv2d(width, 3, 1, gain=0.1)
 
-    def grow(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rgb: Tensor) -> tuple[Tensor, Tensor]:
         # Convolving before the upsampling would be cheaper but leaves nothing to sharpen edges with.
-        x = leaky_relu(self.first(up2(x)))
-        return leaky_relu(self.second(x))
+        x = leaky_relu(self.second(leaky_relu(self.first(up2(x)))))
+        return x, up2(rgb) + self.to_rgb(x).float()
 
 
 def upsample_masks(masks: Tensor, size: int) -> Tensor:

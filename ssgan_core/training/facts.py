@@ -91,6 +91,6 @@ def part_layout(
 
 
 def pairwise_distance(batch: Tensor) -> float:
-    """Root mean square difference between examples and their neighbours in the batch, at 32 pixels: zero when all are alike."""
+    """Mean root mean square difference between neighbours in the batch, at 32 pixels; 0 when all are alike."""
     small = F.interpolate(batch.float(), size=(_COMPARED_SIZE,) * 2, mode="area")
     return float((small - small.roll(1, 0)).square().mean((1, 2, 3)).sqrt().mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +89,11 @@ def train(
         stopping = should_stop()
         if stopping or _crossed(state.images, batch_size, config.training.tick_kimg) or state.images == total:
             log.tick()
-        if stopping or _crossed(state.images, batch_size, config.training.snapshot_kimg) or state.images == total:
+        if (
+            stopping
+            or _crossed(state.images, batch_size, config.training.snapshot_kimg)
+            or state.images == total
+        ):
             state.save(run, config)
             monitor.snapshot(state.average, run / f"grid-{state.images:09d}.png")
         if stopping:
@@ -102,7 +106,12 @@ class Trainer:
     """One optimisation step after another."""
 
     def __init__(
-        self, config: Config, state: TrainingState, dataset: PortraitDataset, facts: DataFacts, device: torch.device
+        self,
+        config: Config,
+        state: TrainingState,
+        dataset: PortraitDataset,
+        facts: DataFacts,
+        device: torch.device,
     ) -> None:
         self.config = config
         self.state = state
@@ -148,7 +157,7 @@ class Trainer:
     def _apply(self, optimiser: torch.optim.Adam) -> None:
         """Take the step, unless a gradient is not finite; several such in a row end the run."""
         parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
-        if _all_finite([p.grad for p in parameters]):
+        if _all_finite([p.grad for p in parameters if p.grad is not None]):
             optimiser.step()
             self.bad_steps = 0
         else:
@@ -183,7 +192,10 @@ class _Log:
 
     def note(self) -> str:
         """The latest measurements for the progress line."""
-        facts = [f"areas {self.measured['area_distance']:.3f}", f"variety {self.measured['image_spread']:.2f}"]
+        facts = [
+            f"areas {self.measured['area_distance']:.3f}",
+            f"variety {self.measured['image_spread']:.2f}",
+        ]
         if self.measured["collapsed"] and self.state.images > 0:
             facts.append("samples look alike")
         return "  ".join(facts)
@@ -201,8 +213,8 @@ class _Log:
         self.since, self.images_since = time.monotonic(), self.state.images
 
 
-def _all_finite(tensors: list[Tensor]) -> bool:
-    return bool(torch.stack(torch._foreach_norm(tensors)).sum().isfinite())
+def _all_finite(tensors: Sequence[Tensor]) -> bool:
+    return bool(torch.stack([tensor.sum() for tensor in tensors]).isfinite().all())
 
 
 def _crossed(images: int, batch: int, kimg: float) -> bool:

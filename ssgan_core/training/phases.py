@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 import torch
 from torch import Tensor
 
@@ -25,7 +23,12 @@ class Phases:
     """
 
     def __init__(
-        self, config: Config, generator: Generator, discriminator: Discriminator, has_depth: bool, device: torch.device
+        self,
+        config: Config,
+        generator: Generator,
+        discriminator: Discriminator,
+        has_depth: bool,
+        device: torch.device,
     ) -> None:
         self.config = config
         self.schedule = Schedule(config)
@@ -71,7 +74,9 @@ class Phases:
         images, masks = (x.requires_grad_() for x in self.real(batch, images_seen))
         with self.autocast():
             logits = self.discriminator(images, masks, batch.labels)
-        penalty = losses.r1_penalty(logits, images, masks, self.schedule.image_gamma, self.schedule.mask_gamma)
+        penalty = losses.r1_penalty(
+            logits, images, masks, self.schedule.image_gamma, self.schedule.mask_gamma
+        )
         (penalty * self.config.training.r1_interval).backward()
         return {"r1": penalty}
 
@@ -112,7 +117,7 @@ class Phases:
             masks = torch.cat([masks, depth * self.has_depth], dim=1)
         return torch.cat([images, low], dim=1), masks
 
-    def autocast(self) -> AbstractContextManager[None]:
+    def autocast(self) -> torch.autocast:
         """bf16 for the networks where the recipe asks for it and the device is a GPU."""
         enabled = self.config.training.precision == "bf16" and self.device.type == "cuda"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)

@@ -45,12 +45,14 @@ def create_run(folder: Path, name: str) -> Path:
 
 
 def unfinished_run(folder: Path, name: str, config: Config, dataset: PortraitDataset) -> Path | None:
-    """The newest run of this name, if it has this recipe and data and is not complete: what the same command continues."""
+    """The newest run of this name if it has this recipe and data and is not complete: what the command continues."""
     named = [run for run in folder.glob("*") if _RUN_PATTERN.match(run.name) and run.name[6:] == name]
     run = max(named, default=None)
     if run is None or not (run / CONFIG_NAME).is_file() or not (run / DATA_NAME).is_file():
         return None
-    same = load_config(str(run / CONFIG_NAME)) == config and read_json(run / DATA_NAME) == _data_facts(dataset)
+    same = load_config(str(run / CONFIG_NAME)) == config and read_json(run / DATA_NAME) == _data_facts(
+        dataset
+    )
     complete = model_path(run, Schedule(config).total_images).exists()
     return run if same and not complete else None
 
@@ -68,7 +70,9 @@ def newest_model(run: Path) -> Path:
     """
     models = sorted(path for path in run.iterdir() if _MODEL_PATTERN.match(path.name))
     if not models:
-        raise SsganError(f"{run} holds no trained model yet", "training writes model-….safetensors at every snapshot")
+        raise SsganError(
+            f"{run} holds no trained model yet", "training writes model-….safetensors at every snapshot"
+        )
     return models[-1]
 
 
@@ -134,5 +138,9 @@ def _data_facts(dataset: PortraitDataset) -> dict[str, Any]:
 def _first_difference(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
     for key, value in before.items():
         if value != now[key]:
-            return _first_difference(value, now[key], f"{prefix}{key}.") if isinstance(value, dict) else prefix + key
+            return (
+                _first_difference(value, now[key], f"{prefix}{key}.")
+                if isinstance(value, dict)
+                else prefix + key
+            )
     raise ValueError("the recipes are equal")

@@ -54,7 +54,10 @@ class TrainingState:
             discriminator,
             torch.optim.Adam(generator.parameters(), lr=training.generator_lr, betas=(0.0, 0.99), eps=1e-8),
             torch.optim.Adam(
-                discriminator.parameters(), lr=training.discriminator_lr * lazy, betas=(0.0, 0.99**lazy), eps=1e-8
+                discriminator.parameters(),
+                lr=training.discriminator_lr * lazy,
+                betas=(0.0, 0.99**lazy),
+                eps=1e-8,
             ),
         )
 

@@ -86,7 +86,8 @@ class Warmup:
             "warmup_masks": -(weighted * output.low_mask.clamp(min=1e-3).log()).sum(1).mean(),
             "warmup_depth": F.l1_loss(depth, losses.real_depth_channel(batch.depths, size)),
             "warmup_image": F.l1_loss(output.image, images) + F.l1_loss(output.low_image, low_images),
-            "warmup_gradient": _gradient_loss(output.image, images) + _gradient_loss(output.low_image, low_images),
+            "warmup_gradient": _gradient_loss(output.image, images)
+            + _gradient_loss(output.low_image, low_images),
         }
 
 
@@ -103,11 +104,15 @@ def known_parameters(dataset: PortraitDataset, latent: int) -> Tensor:
     try:
         parameters = torch.tensor(rows, dtype=torch.float32)
     except (TypeError, ValueError) as error:
-        raise SsganError("training.warmup_kimg needs the generating parameters of every portrait", hint) from error
+        raise SsganError(
+            "training.warmup_kimg needs the generating parameters of every portrait", hint
+        ) from error
     if parameters.ndim != 2 or not parameters.isfinite().all():
         raise SsganError("the data set's generating parameters are malformed", hint)
     if parameters.shape[1] >= latent:
-        raise SsganError(f"model.latent {latent} is too small for {parameters.shape[1]} generating parameters")
+        raise SsganError(
+            f"model.latent {latent} is too small for {parameters.shape[1]} generating parameters"
+        )
     return parameters
 
 

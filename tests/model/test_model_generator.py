@@ -35,7 +35,9 @@ def view(yaw: float, pitch: float = 0.0, count: int = 4) -> torch.Tensor:
 
 
 def shapes(output: Output) -> list[tuple[int, ...]]:
-    return [tuple(t.shape) for t in (output.image, output.mask, output.depth, output.low_image, output.low_mask)]
+    return [
+        tuple(t.shape) for t in (output.image, output.mask, output.depth, output.low_image, output.low_mask)
+    ]
 
 
 @pytest.mark.parametrize("yaw", [-1.2, -0.5, 0.0, 0.3, 0.9])

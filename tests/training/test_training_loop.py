@@ -49,7 +49,9 @@ def heads(tmp_path_factory):
             mask[1:5, 4:12], mask[5:12, 4:12], mask[12:, 2:14] = 7, 1, 9
             mask[2, 2] = 12  # left and right differ, so that mirroring shows
             brightness = rng.uniform(-1, 1)
-            image = np.clip(128 + 60 * brightness + 10 * mask[..., None], 0, 255).astype(np.uint8).repeat(3, 2)
+            image = (
+                np.clip(128 + 60 * brightness + 10 * mask[..., None], 0, 255).astype(np.uint8).repeat(3, 2)
+            )
             depth = np.where(mask > 0, 2.5, 0).astype(np.float32)
             label = cameras.label(rng.normal() * 0.2, 0.0)
             writer.add(f"00000/{i:04d}", image, mask, label, {"parameters": [brightness]}, depth)
@@ -135,7 +137,9 @@ def test_every_epoch_shows_every_example_both_ways(heads):
     examples = Examples(heads, seed=1, mirror=True)
     seen = [(int(b.indices[0]), bool(b.mirrored[0])) for b in stream(examples, 1, 0, 2 * EXAMPLES, workers=0)]
     assert len(set(seen)) == 2 * EXAMPLES
-    again = [(int(b.indices[0]), bool(b.mirrored[0])) for b in stream(examples, 1, 2 * EXAMPLES, 4 * EXAMPLES, 0)]
+    again = [
+        (int(b.indices[0]), bool(b.mirrored[0])) for b in stream(examples, 1, 2 * EXAMPLES, 4 * EXAMPLES, 0)
+    ]
     assert set(again) == set(seen)
     assert again != seen
 
@@ -183,5 +187,7 @@ def test_estimate_counts_what_is_there():
     small, large = estimate(recipe(batch=4), PORTRAIT), estimate(recipe(batch=8), PORTRAIT)
     assert small.steps == 4
     assert large.steps == 2
-    fixed = 16 * (small.generator_parameters + small.discriminator_parameters) + 4 * small.generator_parameters
+    fixed = (
+        16 * (small.generator_parameters + small.discriminator_parameters) + 4 * small.generator_parameters
+    )
     assert large.memory_bytes - fixed == 2 * (small.memory_bytes - fixed) > 0

@@ -44,7 +44,9 @@ def test_average_moves_parameters_and_copies_buffers():
 
 
 def labelled_codes(count: int, parts: int, value: float) -> Codes:
-    return Codes(*(torch.full(shape, value) for shape in [(count, 1), (count, parts, 1), (count, parts + 1, 1)]))
+    return Codes(
+        *(torch.full(shape, value) for shape in [(count, 1), (count, parts, 1), (count, parts + 1, 1)])
+    )
 
 
 def test_mixing_draws_the_three_kinds_equally_and_keeps_the_base():
