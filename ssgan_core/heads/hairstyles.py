@@ -37,11 +37,15 @@ def style(one: Identity) -> HairStyle:
     curtain = numbers["curtain_width"] > 0
     hairline = 0.198 + one.hairline - (0.035 if name in ("bob", "long", "wavy") else 0.0)
     fringe = name == "fringe"
+    cropped = name == "short"
+    covered = curtain or name == "afro"  # the ears
 
     def face_gap(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        if fringe:
-            teeth = 0.006 * np.abs(((x / 0.034 + 3.0 * one.hair_pattern) % 1.0) - 0.5) * 2
-            top = 0.142 + 0.5 * one.hairline + 0.5 * x * x + teeth
+        if fringe or cropped:
+            teeth = (
+                (0.012 if cropped else 0.006) * np.abs(((x / 0.034 + 3.0 * one.hair_pattern) % 1.0) - 0.5) * 2
+            )
+            top = (0.176 if cropped else 0.142) + 0.5 * one.hairline + 0.5 * x * x + teeth
             lean = 0.0
         else:
             top = hairline + 0.0 * x
@@ -51,14 +55,14 @@ def style(one: Identity) -> HairStyle:
                 - 0.55 * np.abs(x - lean) ** 1.5
                 + (0.012 * np.exp(-(((np.abs(x) - 0.085) / 0.03) ** 2)) if not curtain else 0)
             )
-        half = 0.152 if curtain else 0.163
+        half = 0.150 if covered else 0.163
         side = half - 0.12 * np.clip(y - 0.10, 0.0, None) ** 1.2
-        if not curtain:  # sideburns end at the ear
+        if not covered:  # sideburns end at the ear
             side = side + 0.35 * np.clip((0.035 - y) / 0.05, 0.0, 1.0)
         else:
             side = side - numbers["curtain_hug"] * np.clip((-0.02 - y) / 0.14, 0.0, 1.0)
         a, b = np.abs(x) - side, y - top
-        corner = 0.008 if fringe else 0.045
+        corner = 0.025 if fringe or cropped else 0.070
         outside = np.hypot(np.maximum(a + corner, 0.0), np.maximum(b + corner, 0.0))
         return outside + np.minimum(np.maximum(a, b) + corner, 0.0) - corner
 
@@ -100,8 +104,10 @@ def _numbers(one: Identity, name: str) -> dict[str, float]:
     elif name == "short":
         numbers |= {
             "hair_thickness": 0.012 * volume,
-            "hair_top": 0.026 * volume,
-            "flow": float(fields.FLOW_BACK),
+            "hair_top": 0.024 * volume,
+            "hair_edge": 0.55,
+            "lock_height": 0.0055,
+            "lock_frequency": 75.0,
         }
     elif name == "side-part":
         numbers |= {
@@ -123,16 +129,16 @@ def _numbers(one: Identity, name: str) -> dict[str, float]:
             "hair_edge": 0.6,
         }
     elif name == "fringe":
-        numbers |= _curtain(-0.20 + 0.5 * longer, volume, hug=0.01) | {
+        numbers |= _curtain(-0.20 + 0.5 * longer, volume, hug=0.025) | {
             "hair_thickness": 0.022 * volume,
             "hair_edge": 0.8,
         }
     elif name == "bob":
-        numbers |= _curtain(-0.19 - longer, volume, hug=0.015) | {"hair_parted": 0.016, "curtain_curl": -0.02}
+        numbers |= _curtain(-0.19 - longer, volume, hug=0.035) | {"hair_parted": 0.016, "curtain_curl": -0.02}
     elif name == "long":
-        numbers |= _curtain(-0.40 - longer, 0.92 * volume, hug=0.02) | {"hair_parted": 0.016}
+        numbers |= _curtain(-0.40 - longer, 0.92 * volume, hug=0.035) | {"hair_parted": 0.016}
     elif name == "wavy":
-        numbers |= _curtain(-0.36 - longer, 1.1 * volume, hug=0.015)
+        numbers |= _curtain(-0.36 - longer, 1.1 * volume, hug=0.03)
         numbers |= {"hair_parted": 0.014, "wave": 0.011, "lock_height": 0.0065, "lock_frequency": 110.0}
     elif name == "afro":
         numbers |= {
@@ -151,8 +157,8 @@ def _numbers(one: Identity, name: str) -> dict[str, float]:
         numbers |= _curtain(-0.17 - longer, 1.1 * volume, hug=0.0)
         numbers |= {
             "flow": float(fields.FLOW_CURLS),
-            "lock_frequency": 25.0,
-            "lock_height": 0.020,
+            "lock_frequency": 31.0,
+            "lock_height": 0.014,
             "hair_round": 0.02,
             "hair_thickness": 0.035 * volume,
         }

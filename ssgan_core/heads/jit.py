@@ -15,10 +15,13 @@ except ImportError as error:
     raise SsganError("synthetic portraits need numba", "pip install numba") from error
 
 
+_SOURCES = ("jit", "primitives", "fields", "tracing", "shading", "render")  # the modules that hold kernels
+
+
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    for name in _SOURCES:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ from ssgan_core.heads.fields import painted
 from ssgan_core.heads.jit import entry, kernel
 from ssgan_core.heads.sampler import Identity
 from ssgan_core.heads.sculpt import sculpt
-from ssgan_core.heads.shading import backdrop, display, reach, shade
+from ssgan_core.heads.shading import backdrop, display, reach, shade, surface_normal
 from ssgan_core.heads.tracing import FAR, clear_depth, march
 from ssgan_core.parts import PORTRAIT
 
@@ -121,6 +121,17 @@ def _hit(s, maps, blobs, origin, dx, dy, dz, start):
     return depth, part, origin[0] + depth * dx, origin[1] + depth * dy, origin[2] + depth * dz
 
 
+@kernel
+def _nearest(depth, i, j):
+    """Least depth of a pixel and its neighbours; 0 if any shows background."""
+    size = depth.shape[0]
+    least = depth[j, i]
+    for row in range(max(j - 1, 0), min(j + 2, size)):
+        for column in range(max(i - 1, 0), min(i + 2, size)):
+            least = min(least, depth[row, column])
+    return least
+
+
 @entry
 def _trace(s, maps, blobs, origin, to_world, starts, chosen, samples, colours, lights, depth, mask, surface):
     """Colour the chosen pixels with one ray through the centre, or with four rays.
@@ -133,24 +144,28 @@ def _trace(s, maps, blobs, origin, to_world, starts, chosen, samples, colours, l
         for i in range(size):
             if not chosen[j, i]:
                 continue
+            start = starts[j // _BLOCK, i // _BLOCK]
+            if samples == 4:
+                start = max(start, _nearest(depth, i, j) - 0.02)
             red, green, blue = 0.0, 0.0, 0.0
             for k in range(samples):
                 u, v = (i + 0.5) / size, (j + 0.5) / size
                 if samples == 4:
                     u, v = u + ((k & 1) - 0.5) * 0.5 / size, v + ((k >> 1) - 0.5) * 0.5 / size
                 dx, dy, dz = _ray(to_world, u, v)
-                t, part, x, y, z = _hit(s, maps, blobs, origin, dx, dy, dz, starts[j // _BLOCK, i // _BLOCK])
+                t, part, x, y, z = _hit(s, maps, blobs, origin, dx, dy, dz, start)
                 paint = painted(s, maps, part, x, y, z)
                 if part == 0:
                     r, g, b = backdrop(s, u, v)
                 else:
+                    nx, ny, nz = surface_normal(s, maps, blobs, part, x, y, z)
                     if samples == 4 and part == surface[j, i] and abs(t - depth[j, i]) < 0.02:
                         shadow, ambient = lights[j, i, 0], lights[j, i, 1]
                     else:
-                        shadow, ambient = reach(s, maps, blobs, x, y, z)
+                        shadow, ambient = reach(s, maps, blobs, x, y, z, nx, ny, nz)
                     length = -math.sqrt(dx * dx + dy * dy + dz * dz)
                     vx, vy, vz = dx / length, dy / length, dz / length
-                    r, g, b = shade(s, maps, blobs, paint, x, y, z, vx, vy, vz, shadow, ambient)
+                    r, g, b = shade(s, maps, paint, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient)
                     if samples == 1:
                         lights[j, i, 0], lights[j, i, 1] = shadow, ambient
                 if samples == 1:

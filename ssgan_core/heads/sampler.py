@@ -200,10 +200,13 @@ def sample_identity(seed: int, index: int) -> Identity:
     values["nose_width"] -= 0.10 * lean
     values["nose_forward"] -= 0.10 * lean
     values["lashes"] = float(np.clip(0.35 + 0.6 * softness + 0.1 * rng.standard_normal(), 0.1, 1.1))
-    values["mouth_open"] = float(np.clip(rng.normal(0.1, 0.45), 0.0, 1.2))
+    opening = float(np.clip(rng.normal(0.15, 0.5), 0.0, 1.2))
+    values["mouth_open"] = opening if opening > 0.38 else 0.0
     values["lip_redness"] = float(np.clip(rng.normal(0.1 + 0.45 * softness, 0.25), 0.0, 1.0))
     melanin = float(rng.beta(1.1, 1.3))
     values.update(_skin(rng, softness, melanin), **_hair(rng, softness, melanin))
+    if values["beard"] > 0:
+        values["lip_redness"] *= 0.35
     values.update(_outfit(rng, softness), **_surroundings(rng))
     if HATS[values["hat"]] != "none" and HAIR_STYLES[values["hair_style"]] in (
         "afro",

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from ssgan_core.heads import fields, hairstyles
+from ssgan_core.heads import hairstyles, primitives
 from ssgan_core.heads.sampler import EARRINGS, GLASSES, HATS, NECKLINES, Identity
 
-_X = (fields.MAP_X0 + fields.MAP_STEP * np.arange(fields.MAP_COLUMNS))[None, :].astype(np.float32)
-_Y = (fields.MAP_Y0 + fields.MAP_STEP * np.arange(fields.MAP_ROWS))[:, None].astype(np.float32)
+_X = (primitives.MAP_X0 + primitives.MAP_STEP * np.arange(primitives.MAP_COLUMNS))[None, :].astype(np.float32)
+_Y = (primitives.MAP_Y0 + primitives.MAP_STEP * np.arange(primitives.MAP_ROWS))[:, None].astype(np.float32)
 _AX = np.abs(_X)
 
 
@@ -37,18 +37,18 @@ def sculpt(identity: Identity) -> Sculpture:
     style = hairstyles.style(identity)
     numbers |= style.numbers
     numbers |= _colours(identity)
-    maps = np.zeros((9, fields.MAP_ROWS, fields.MAP_COLUMNS), np.float32)
+    maps = np.zeros((9, primitives.MAP_ROWS, primitives.MAP_COLUMNS), np.float32)
     eyes = _eye_gap(identity, numbers)
     lips, gap, line = _mouth(identity, numbers)
-    maps[fields.EYE_GAP] = eyes
-    maps[fields.BROW] = _brows(identity, numbers)
-    maps[fields.LIPS] = lips
-    maps[fields.MOUTH_GAP] = gap
-    maps[fields.NOSE_AREA] = _nose_area(identity, numbers)
-    maps[fields.FACE_GAP] = _distance(style.face_gap(_X, _Y))
-    maps[fields.RELIEF] = _relief(identity, numbers, lips, gap, line)
-    maps[fields.REDNESS] = _redness(identity, numbers)
-    maps[fields.SHADE] = _shade(identity, numbers, eyes, lips)
+    maps[primitives.EYE_GAP] = eyes
+    maps[primitives.BROW] = _brows(identity, numbers)
+    maps[primitives.LIPS] = lips
+    maps[primitives.MOUTH_GAP] = gap
+    maps[primitives.NOSE_AREA] = _nose_area(identity, numbers)
+    maps[primitives.FACE_GAP] = _distance(style.face_gap(_X, _Y))
+    maps[primitives.RELIEF] = _relief(identity, numbers, lips, gap, line)
+    maps[primitives.REDNESS] = _redness(identity, numbers)
+    maps[primitives.SHADE] = _shade(identity, numbers, eyes, lips)
     record = np.zeros((), np.dtype([(name, np.float64) for name in numbers]))
     for name, value in numbers.items():
         record[name] = value
@@ -297,6 +297,6 @@ def _window(values: np.ndarray, low: float, high: float, soft: float) -> np.ndar
 
 def _distance(level: np.ndarray) -> np.ndarray:
     """An implicit function rescaled to first-order distance, kept gentle where its gradient vanishes."""
-    level = np.broadcast_to(level, (fields.MAP_ROWS, fields.MAP_COLUMNS))
-    dy, dx = np.gradient(level, fields.MAP_STEP)
+    level = np.broadcast_to(level, (primitives.MAP_ROWS, primitives.MAP_COLUMNS))
+    dy, dx = np.gradient(level, primitives.MAP_STEP)
     return np.clip(level / np.maximum(np.hypot(dx, dy), 0.5), -0.2, 0.2)

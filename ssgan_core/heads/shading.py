@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from ssgan_core.heads import fields
-from ssgan_core.heads.fields import lookup, noise, ramp, strand_place
+from ssgan_core.heads import fields, primitives
+from ssgan_core.heads.fields import strand_place
 from ssgan_core.heads.jit import kernel
+from ssgan_core.heads.primitives import lookup, noise, ramp
 from ssgan_core.heads.tracing import lit, normal, openness
 
 
@@ -56,7 +57,7 @@ def skin_colour(s, maps, part, x, y, z):
         g, b = g * 0.80, b * 0.80
     if part in (fields.EARS, fields.NECK) or z < 0.0:
         return r, g, b, shine
-    red = lookup(maps, fields.REDNESS, x, y)
+    red = lookup(maps, primitives.REDNESS, x, y)
     g, b = g * (1.0 - 0.24 * red), b * (1.0 - 0.20 * red)
     if s.freckles > 0.0:
         spots = ramp(0.70, 0.86, noise(x * 150.0, y * 150.0, 0.5)) * ramp(
@@ -67,7 +68,7 @@ def skin_colour(s, maps, part, x, y, z):
             g * (1 - 0.38 * spots * s.freckles),
             b * (1 - 0.45 * spots * s.freckles),
         )
-    lips = lookup(maps, fields.LIPS, x, y)
+    lips = lookup(maps, primitives.LIPS, x, y)
     if lips < 0.004:
         inside = ramp(0.0016, -0.0034, lips)
         wrinkle = 0.94 + 0.10 * noise(x * 260.0, y * 30.0, 1.5)
@@ -77,7 +78,7 @@ def skin_colour(s, maps, part, x, y, z):
             mixed(b, s.lip_b * wrinkle, inside),
         )
         shine = mixed(shine, 0.20, inside)
-        gap = lookup(maps, fields.MOUTH_GAP, x, y)
+        gap = lookup(maps, primitives.MOUTH_GAP, x, y)
         seam = 1.0 - 0.78 * math.exp(-((max(gap, 0.0) / 0.0026) ** 2))
         r, g, b = r * mixed(seam, 1.0, 0.15), g * seam, b * seam
         if gap < 0.0:
@@ -91,14 +92,14 @@ def skin_colour(s, maps, part, x, y, z):
                 mixed(0.02, 0.52 * tooth, bite),
             )
             return r, g, b, 0.12
-    brow = lookup(maps, fields.BROW, x, y)
+    brow = lookup(maps, primitives.BROW, x, y)
     if brow < 0.004:
         hairs = noise(abs(x) * 420.0 - y * 380.0, y * 80.0 + abs(x) * 60.0, 7.5)
         cover = ramp(0.0030, -0.0045, brow + 0.0035 * (hairs - 0.5)) * (0.80 + 0.28 * hairs)
         cover = min(cover, 0.96)
         r, g, b = mixed(r, s.brow_r, cover), mixed(g, s.brow_g, cover), mixed(b, s.brow_b, cover)
         shine *= 1.0 - cover
-    dark = lookup(maps, fields.SHADE, x, y)
+    dark = lookup(maps, primitives.SHADE, x, y)
     if y < -0.02:  # stubble is grained
         dark *= 0.72 + 0.56 * noise(x * 330.0, y * 330.0, 2.5)
     r, g, b = mixed(r, 0.035, dark), mixed(g, 0.026, dark), mixed(b, 0.024, dark)
@@ -129,7 +130,7 @@ def shade_eye(s, maps, x, y, z, vx, vy, vz, shadow, ambient):
     towards = nx * gx + ny * gy + nz * gz
     px, py, pz = nx - towards * gx, ny - towards * gy, nz - towards * gz
     rho = s.eye_radius * math.sqrt(px * px + py * py + pz * pz) / s.iris_radius
-    inside = -lookup(maps, fields.EYE_GAP, x, y)
+    inside = -lookup(maps, primitives.EYE_GAP, x, y)
     r, g, b = 0.66, 0.63, 0.61
     vein = ramp(0.9, 2.2, rho)
     g, b = g - 0.12 * vein, b - 0.12 * vein
@@ -266,9 +267,15 @@ def shade_hard(s, part, x, y, nx, ny, nz, vx, vy, vz, shadow, ambient):
 
 
 @kernel
-def reach(s, maps, blobs, x, y, z):
+def surface_normal(s, maps, blobs, part, x, y, z):
+    """Unit normal, a little smoothed on hair and cloth."""
+    width = 0.0022 if part in (fields.HAIR, fields.CLOTH, fields.HAT) else 0.0013
+    return normal(s, maps, blobs, x, y, z, width)
+
+
+@kernel
+def reach(s, maps, blobs, x, y, z, nx, ny, nz):
     """Shares of the key light and of the ambient light that reach a surface point."""
-    nx, ny, nz = normal(s, maps, blobs, x, y, z, 0.002)
     ambient = openness(s, maps, blobs, x, y, z, nx, ny, nz)
     shadow = 0.0
     if nx * s.light_x + ny * s.light_y + nz * s.light_z > -0.25:
@@ -279,10 +286,8 @@ def reach(s, maps, blobs, x, y, z):
 
 
 @kernel
-def shade(s, maps, blobs, part, x, y, z, vx, vy, vz, shadow, ambient):
+def shade(s, maps, part, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient):
     """Linear colour of a surface point; `part` is its painted mask id, v the unit vector to the camera."""
-    width = 0.0022 if part in (fields.HAIR, fields.CLOTH, fields.HAT) else 0.0013
-    nx, ny, nz = normal(s, maps, blobs, x, y, z, width)
     if part == fields.EYES:
         return shade_eye(s, maps, x, y, z, vx, vy, vz, shadow, ambient)
     if part == fields.HAIR:

@@ -175,13 +175,16 @@ def _render(seed: int, size: int, job: _Job) -> tuple[np.ndarray, SyntheticView]
 def _contact_sheet(out: Path) -> Path:
     """The first entries, each row of images above a row of masks, as a JPEG in the data set's folder."""
     data = PortraitDataset.open(out)
-    shown = min(len(data.names), _CONTACT_COLUMNS * _CONTACT_ROWS)
-    rows: list[np.ndarray] = []
-    for start in range(0, shown, _CONTACT_COLUMNS):
-        entries = range(start, min(start + _CONTACT_COLUMNS, shown))
-        rows.append(tile([data.image(i) for i in entries], _CONTACT_COLUMNS))
-        rows.append(tile([colour_mask(data.mask(i), data.schema) for i in entries], _CONTACT_COLUMNS))
+    shown = min(len(data), _CONTACT_COLUMNS * _CONTACT_ROWS)
+    columns = min(shown, _CONTACT_COLUMNS)
+    blank = np.zeros((data.resolution, data.resolution, 3), np.uint8)
+    pictures: list[np.ndarray] = []
+    for start in range(0, shown, columns):
+        entries = range(start, min(start + columns, shown))
+        rest = [blank] * (columns - len(entries))
+        pictures += [data.image(i) for i in entries] + rest
+        pictures += [colour_mask(data.mask(i), data.schema) for i in entries] + rest
     path = Path(out) / CONTACT_SHEET
     with atomic_path(path) as temporary:
-        Image.fromarray(np.concatenate(rows)).save(temporary, quality=90)
+        Image.fromarray(tile(pictures, columns)).save(temporary, quality=90)
     return path

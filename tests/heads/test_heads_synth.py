@@ -79,7 +79,8 @@ def test_the_data_set_holds_truth(tmp_path: Path):
     assert data.labels[3] == pytest.approx(label(meta["yaw"], meta["pitch"]), abs=1e-5)
     assert not np.allclose(data.labels[2], data.labels[3])
     assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
-    assert Image.open(report.contact_sheet).size == (8 * 16, 2 * 16)
+    with Image.open(report.contact_sheet) as sheet:
+        assert sheet.size == (4 * 16, 2 * 16)
 
 
 def test_another_seed_is_refused_even_after_a_kill(tmp_path: Path):
@@ -103,3 +104,8 @@ def test_a_dead_worker_is_reported_and_what_was_written_stays(
 def test_impossible_options_are_named(tmp_path: Path, option: dict[str, int]):
     with pytest.raises(SsganError, match=next(iter(option))):
         synthesise(tmp_path, **({"count": 1, "size": 16} | option))  # pyright: ignore[reportArgumentType]
+
+
+def test_a_contact_sheet_with_a_short_last_row(tmp_path: Path):
+    with Image.open(synthesise(tmp_path, count=9, size=16).contact_sheet) as sheet:
+        assert sheet.size == (8 * 16, 4 * 16)
