@@ -128,10 +128,14 @@ class DatasetWriter:
     def finish(self) -> None:
         """Write dataset.json with all entries, sorted by name. More may be added and finished again.
 
+        EG3D's loader takes every picture below a folder and looks for dataset.json in that same folder, so the
+        labels are written into images/ too: that folder alone is a data set to it.
+
         Raises:
             SsganError: the disk is full.
         """
         rows = [[f"{name}.png", self._entries[name]["label"]] for name in sorted(self._entries)]
+        write_json(self.folder / IMAGES / LABELS_FILE, {"labels": rows})
         write_json(self.folder / LABELS_FILE, {"labels": rows})
 
     def close(self) -> None:

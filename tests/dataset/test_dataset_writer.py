@@ -45,8 +45,8 @@ def test_layout_on_disk(tmp_path):
         assert not writer.has("00000/c")
         assert len(writer) == 2
     assert sorted(content(tmp_path / "ds")) == [
-        "dataset.json", "depth/00000/b.png", "images/00000/a.png", "images/00000/b.png", "masks/00000/a.png",
-        "masks/00000/b.png", "meta.jsonl", "parts.json",
+        "dataset.json", "depth/00000/b.png", "images/00000/a.png", "images/00000/b.png", "images/dataset.json",
+        "masks/00000/a.png", "masks/00000/b.png", "meta.jsonl", "parts.json",
     ]  # fmt: skip
     labels = json.loads((tmp_path / "ds" / "dataset.json").read_text())["labels"]
     assert [row[0] for row in labels] == ["00000/a.png", "00000/b.png"]
@@ -277,3 +277,15 @@ def test_a_full_disk_never_tears_the_journal(tmp_path):
     with DatasetWriter(tmp_path, PORTRAIT, SIZE) as writer:
         assert len(writer) == int(number)
         assert not writer.has(f"{int(number):05}")
+
+
+def test_the_images_folder_alone_is_a_data_set_as_eg3d_reads_it(tmp_path):
+    with DatasetWriter(tmp_path / "d", PORTRAIT, 8) as writer:
+        picture, mask = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+        writer.add("00000/a", picture, mask, cameras.label(0.1, 0.0), {}, np.full((8, 8), 2.5, np.float32))
+    images = tmp_path / "d" / "images"
+    # What EG3D's loader does: all pictures below the folder, and their labels from dataset.json in it.
+    found = sorted(path.relative_to(images).as_posix() for path in images.rglob("*.png"))
+    labels = dict(json.loads((images / "dataset.json").read_text())["labels"])
+    assert found == ["00000/a.png"] == sorted(labels)
+    assert len(labels["00000/a.png"]) == 25
