@@ -1,13 +1,9 @@
-"""A trained model in use: codes of seeds, portraits seen from cameras, and their model file.
-
-A seed's codes depend on the seed and the weights alone, never on the batch or on other seeds: the noise comes
-from a CPU generator of that seed, and each seed passes the mapping on its own.
-"""
+"""A trained model in use: loading it, codes of seeds, portraits seen from cameras, and how they find their model."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,7 +70,7 @@ def load_generator(path: Path, device: torch.device, backend: str = "auto") -> t
     """The generator that a model file describes, ready for inference.
 
     Args:
-        path: a .safetensors file (see `find_model`).
+        path: a model .safetensors or a run folder (see `find_model`).
         device: where its weights go.
         backend: renderer backend; `auto` keeps the model's own.
 
@@ -82,6 +78,7 @@ def load_generator(path: Path, device: torch.device, backend: str = "auto") -> t
         SsganError: it is damaged, not a model of this project, or its weights do not fit its own sizes; the
             message names the first tensor that does not.
     """
+    path = find_model(path)
     model = load_model(path)
     try:
         tree, rows = model.metadata["config"]["model"], model.metadata["parts"]
@@ -98,15 +95,15 @@ def load_generator(path: Path, device: torch.device, backend: str = "auto") -> t
     return generator.to(device).eval().requires_grad_(False), model
 
 
-def codes_of_seeds(generator: Generator, seeds: Sequence[int], psi: float = 1.0) -> Codes:
-    """W+ codes of seeds (batch = number of seeds), truncated by psi: 1 is all variety, 0 the mean head."""
-    device = next(generator.parameters()).device
-    batches = []
+def codes_from_seed(generator: Generator, seed: int, psi: float = 1.0) -> Codes:
+    """W+ codes of a seed (a batch of one), truncated by psi: 1 is all variety, 0 the mean head.
+
+    They depend on the seed and the weights alone: the noise comes from a CPU generator of that seed, and no other
+    portrait shares the batch.
+    """
+    noise = torch.randn(1, generator.config.latent, generator=torch.Generator().manual_seed(seed))
     with torch.inference_mode():
-        for seed in seeds:
-            noise = torch.randn(1, generator.config.latent, generator=torch.Generator().manual_seed(seed))
-            batches.append(generator.map(noise.to(device), psi))
-    return Codes.cat(batches)
+        return generator.map(noise.to(next(generator.parameters()).device), psi)
 
 
 def synthesise(generator: Generator, codes: Codes, labels: np.ndarray, batch: int = 4) -> Iterator[View]:

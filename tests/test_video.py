@@ -9,14 +9,14 @@ from PIL import Image
 
 from ssgan_core import cameras
 from ssgan_core.errors import SsganError
-from ssgan_core.synthesis import codes_of_seeds, load_generator
+from ssgan_core.synthesis import codes_from_seed, load_generator
 from ssgan_core.video import check_size, check_target, find_ffmpeg, render_frames, write_video
 
 
 @pytest.fixture(scope="module")
 def frames(tiny_model):
     generator, _ = load_generator(tiny_model, torch.device("cpu"))
-    return list(render_frames(generator, codes_of_seeds(generator, [0]), cameras.orbit(6), 32))
+    return list(render_frames(generator, codes_from_seed(generator, 0), cameras.orbit(6), 32))
 
 
 def test_frames_show_image_mask_and_depth(frames):
@@ -31,7 +31,7 @@ def test_frames_show_image_mask_and_depth(frames):
 
 def test_another_size_keeps_the_masks_colours(tiny_model):
     generator, _ = load_generator(tiny_model, torch.device("cpu"))
-    frame = next(render_frames(generator, codes_of_seeds(generator, [0]), cameras.orbit(1), 48))
+    frame = next(render_frames(generator, codes_from_seed(generator, 0), cameras.orbit(1), 48))
     assert frame.shape == (48, 144, 3)
     colours = {tuple(colour) for colour in generator.schema.colours.tolist()}
     assert {tuple(pixel) for pixel in frame[:, 48:96].reshape(-1, 3).tolist()} <= colours

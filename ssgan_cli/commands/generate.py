@@ -49,11 +49,12 @@ def generate(
     import numpy as np
 
     from ssgan_core import cameras
+    from ssgan_core.model.codes import Codes
     from ssgan_core.pictures import colour_depth, colour_mask, save_depth16, save_mask, save_png, tile
     from ssgan_core.portrait import Portrait, save_portrait
     from ssgan_core.synthesis import (
         choose_device,
-        codes_of_seeds,
+        codes_from_seed,
         find_model,
         load_generator,
         remember_model,
@@ -65,7 +66,7 @@ def generate(
     model_file = find_model(model)
     generator, loaded = load_generator(model_file, choose_device(device.value), backend.value)
     schema = generator.schema
-    codes = codes_of_seeds(generator, numbers, psi)
+    codes = Codes.cat([codes_from_seed(generator, seed, psi) for seed in numbers])
     labels = np.repeat(label[None], len(numbers), axis=0)
     sheet: list[np.ndarray] = []
     written: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ from ssgan_core.editing.transfer import comparison, measure_change, transfer
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.portrait import Portrait
-from ssgan_core.synthesis import View, codes_of_seeds, load_generator
+from ssgan_core.synthesis import View, codes_from_seed, load_generator
 
 FRONT = cameras.label(0.0, 0.0)
 HAIR = PORTRAIT.foreground_index("hair")
@@ -23,7 +23,7 @@ def generator(tiny_model):
 @pytest.fixture(scope="module")
 def pair(generator):
     return tuple(
-        Portrait(codes_of_seeds(generator, [seed]), FRONT, "a" * 64, PORTRAIT.names, "") for seed in (0, 3)
+        Portrait(codes_from_seed(generator, seed), FRONT, "a" * 64, PORTRAIT.names, "") for seed in (0, 3)
     )
 
 
