@@ -65,7 +65,7 @@ class _GatherRays(Function):
     def forward(ctx: Any, table: Tensor, weights: Tensor, samples: Samples) -> Tensor:
         ctx.save_for_backward(table, weights)
         ctx.samples = samples
-        return _bags(table, samples.corners(), weights, samples.rays, samples.ray_count)
+        return _corner_bags(table, weights, samples)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -88,11 +88,12 @@ class _ScatterTexels(Function):
         ctx.samples = samples
         cells, order = torch.sort(samples.cells)
         index, sorted_weights = samples.rays.index_select(0, order), weights.index_select(0, order)
-        result = _bags(rays, index[:, None], sorted_weights[:, :1], cells, samples.texels)
-        for corner in range(1, 4):
-            step = samples.steps[corner]
-            corner_weights = sorted_weights[:, corner : corner + 1]
-            result[step:] += _bags(rays, index[:, None], corner_weights, cells, samples.texels - step)
+        starts = _starts(cells, samples.texels)
+        result = rays.new_zeros(samples.texels, rays.shape[1])
+        for corner, step in enumerate(samples.steps):
+            # No cell is among the last `step` texels: its corner would lie beyond the table.
+            within = starts[: samples.texels - step]
+            result[step:] += _bags(rays, index, sorted_weights[:, corner], within)
         return result
 
     @staticmethod
@@ -117,7 +118,7 @@ class _InnerProducts(Function):
         # The gradient of embedding_bag in its weights is this very product, without E x 4 x C temporaries.
         with torch.enable_grad():
             weights = table.new_zeros(len(samples.cells), 4, requires_grad=True)
-            sums = _bags(table.detach(), samples.corners(), weights, samples.rays, samples.ray_count)
+            sums = _corner_bags(table.detach(), weights, samples)
             (products,) = torch.autograd.grad(sums, weights, rays)
         return products
 
@@ -133,7 +134,18 @@ class _InnerProducts(Function):
         )
 
 
-def _bags(table: Tensor, index: Tensor, weights: Tensor, bag: Tensor, count: int) -> Tensor:
-    """Sums [count, C] of weights[e, c] table[index[e, c]] over the e of each bag; `bag` [E] is ascending."""
-    starts = torch.searchsorted(bag, torch.arange(count, device=bag.device)) * index.shape[1]
-    return embedding_bag(index.reshape(-1), table, starts, mode="sum", per_sample_weights=weights.reshape(-1))
+def _corner_bags(table: Tensor, weights: Tensor, samples: Samples) -> Tensor:
+    """[ray_count, C]: each ray's sum of weights [E, 4] times the texels of its samples' corners."""
+    starts = 4 * _starts(samples.rays, samples.ray_count)
+    return _bags(table, samples.corners().reshape(-1), weights.reshape(-1), starts)
+
+
+def _starts(ascending: Tensor, count: int) -> Tensor:
+    """Where the run of each value 0..count-1 starts [count] in ascending integers [E]."""
+    lengths = torch.bincount(ascending, minlength=count)
+    return lengths.cumsum(0) - lengths
+
+
+def _bags(table: Tensor, index: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
+    """[bags, C]: the sum of weights[e] table[index[e]] over the e from a bag's start to the next one's."""
+    return embedding_bag(index, table, starts, mode="sum", per_sample_weights=weights.contiguous())

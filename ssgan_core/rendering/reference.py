@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ssgan_core.rendering.composite import composite_weights
 from ssgan_core.rendering.gather import Samples, gather_rays
+from ssgan_core.rendering.gaussian import mean_gaussian
 from ssgan_core.rendering.rays import Rays
 from ssgan_core.rendering.sampling import Maps, coordinate, map_coordinates, ray_range, sample_maps
 
@@ -25,8 +26,6 @@ from ssgan_core.rendering.sampling import Maps, coordinate, map_coordinates, ray
 # left out.
 FEATURE_EPSILON = {torch.float32: 1e-6, torch.float64: 0.0}
 
-# Under this |q1 - q0| the error functions' difference cancels, and the series about the midpoint is exact.
-_SMALL_STEP = 0.05
 # Added to the coarse weights, so that importance boundaries also go where the coarse pass saw nothing.
 _RESAMPLING_FLOOR = 0.01
 
@@ -73,22 +72,6 @@ def optical_depths(maps: Maps, rays: Rays, boundaries: Tensor, at_middle: Tensor
     return amplitude * (length / math.sqrt(2 * math.pi))[:, None] * mean_gaussian(q)
 
 
-def mean_gaussian(q: Tensor) -> Tensor:
-    """Mean of exp(-q^2 / 2) over each segment [B, K, N - 1, P], q [B, K, N, P] linear between boundaries.
-
-    sqrt(pi / 2) (erf(q1 / sqrt 2) - erf(q0 / sqrt 2)) / (q1 - q0), and for small steps h = q1 - q0 about the
-    midpoint m the series exp(-m^2 / 2) (1 + h^2 (m^2 - 1) / 24), whose next term is under 1e-8 there.
-    """
-    error_function = torch.erf(q * math.sqrt(0.5))
-    step = q[:, :, 1:] - q[:, :, :-1]
-    small = step.abs() < _SMALL_STEP
-    safe = torch.where(small, torch.ones_like(step), step)
-    exact = math.sqrt(math.pi / 2) * (error_function[:, :, 1:] - error_function[:, :, :-1]) / safe
-    square = ((q[:, :, 1:] + q[:, :, :-1]) / 2).square()
-    series = torch.exp(-square / 2) * (1 + step.square() * (square - 1) / 24)
-    return torch.where(small, series, exact)
-
-
 def sum_features(features: Tensor, weights: Tensor, at_middle: Tensor) -> Tensor:
     """Features [B, C, P]: the sum of weights times the parts' features at the segments' midpoints.
 
@@ -110,10 +93,8 @@ def sum_features(features: Tensor, weights: Tensor, at_middle: Tensor) -> Tensor
     ray, part_segment = entry // (parts * segments), entry % (parts * segments)
     image, part, segment = ray // pixels, part_segment // segments, part_segment % segments
     place = part_segment * pixels + ray + image * (pixels * (parts * segments - 1))
-    if len(at_middle) == batch:
-        coordinate_place = segment * pixels + ray + image * (pixels * (segments - 1))
-    else:
-        coordinate_place = place
+    by_segment = segment * pixels + ray + image * (pixels * (segments - 1))
+    coordinate_place = by_segment if len(at_middle) == batch else place
     weight = weights.reshape(-1).index_select(0, place)
     coordinates = at_middle.reshape(-1, 2).index_select(0, coordinate_place)
 

@@ -9,8 +9,9 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from ssgan_core.rendering import Rays
 from ssgan_core.rendering.composite import absorbed_per_tau
+from ssgan_core.rendering.gaussian import mean_gaussian
 from ssgan_core.rendering.grid import render_grid
-from ssgan_core.rendering.reference import mean_gaussian, place_boundaries, render_segments
+from ssgan_core.rendering.reference import place_boundaries, render_segments
 from ssgan_core.rendering.sampling import Maps
 
 BOUNDS = (-0.1, 0.1)
@@ -77,6 +78,7 @@ def test_small_and_large_steps_of_q_meet():
         )
         if step != 0.0501 and step != 0.0499:
             assert gradcheck(mean_gaussian, q)
+            assert gradgradcheck(mean_gaussian, q)
     for centre in (0.0, 40.0, -2000.0):
         q = torch.tensor([centre, centre, centre + 5, centre - 30]).reshape(1, 1, 4, 1).requires_grad_()
         value = mean_gaussian(q)
