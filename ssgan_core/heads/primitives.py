@@ -1,4 +1,4 @@
-"""What the implicit surface and its colours are built of: blends, ramps, noise, map lookups, simple solids."""
+"""What the implicit surface and its colours are built of: blends, ramps, noise, map lookups, solids."""
 
 from __future__ import annotations
 

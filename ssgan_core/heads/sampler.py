@@ -8,6 +8,7 @@ faces look like somebody rather than like independent dice.
 from __future__ import annotations
 
 from dataclasses import Field, dataclass, field, fields
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,9 @@ def _normal(mean: float, deviation: float) -> Any:
     return field(metadata={"mean": mean, "deviation": deviation, "normal": True})
 
 
-def _other(mean: float, deviation: float) -> Any:
-    """A number that `sample_identity` draws itself; mean and deviation only standardise it."""
-    return field(metadata={"mean": mean, "deviation": deviation})
+def _drawn() -> Any:
+    """A number that `sample_identity` draws by a rule of its own."""
+    return field(metadata={"drawn": True})
 
 
 def _choice(names: tuple[str, ...]) -> Any:
@@ -62,7 +63,7 @@ class Identity:
 
     seed: int
     index: int
-    softness: float = _other(0.5, 0.3)
+    softness: float = _drawn()
     # head
     head_width: float = _normal(1.0, 0.035)
     head_height: float = _normal(1.0, 0.025)
@@ -86,10 +87,10 @@ class Identity:
     eye_fold: float = _normal(1.0, 0.35)
     gaze_yaw: float = _normal(0.0, 0.12)
     gaze_pitch: float = _normal(0.0, 0.06)
-    iris_r: float = _other(0.10, 0.08)
-    iris_g: float = _other(0.10, 0.08)
-    iris_b: float = _other(0.09, 0.10)
-    lashes: float = _other(0.6, 0.25)
+    iris_r: float = _drawn()
+    iris_g: float = _drawn()
+    iris_b: float = _drawn()
+    lashes: float = _drawn()
     # brows
     brow_thickness: float = _normal(1.0, 0.2)
     brow_angle: float = _normal(0.02, 0.06)
@@ -99,9 +100,9 @@ class Identity:
     # mouth
     mouth_width: float = _normal(1.0, 0.08)
     lip_fullness: float = _normal(1.0, 0.16)
-    mouth_open: float = _other(0.25, 0.35)
+    mouth_open: float = _drawn()
     smile: float = _normal(0.3, 0.45)
-    lip_redness: float = _other(0.3, 0.3)
+    lip_redness: float = _drawn()
     mouth_height: float = _normal(0.0, 0.004)  # world units upwards
     # ears, neck
     ear_size: float = _normal(1.0, 0.07)
@@ -109,37 +110,37 @@ class Identity:
     neck_width: float = _normal(1.0, 0.07)
     shoulder_height: float = _normal(0.0, 0.012)  # world units upwards
     # skin
-    skin_r: float = _other(0.47, 0.2)
-    skin_g: float = _other(0.28, 0.16)
-    skin_b: float = _other(0.19, 0.13)
+    skin_r: float = _drawn()
+    skin_g: float = _drawn()
+    skin_b: float = _drawn()
     blush: float = _normal(1.0, 0.35)
-    freckles: float = _other(0.1, 0.25)
-    beard: float = _other(0.1, 0.25)
+    freckles: float = _drawn()
+    beard: float = _drawn()
     # hair
     hair_style: int = _choice(HAIR_STYLES)
-    hair_r: float = _other(0.15, 0.18)
-    hair_g: float = _other(0.10, 0.14)
-    hair_b: float = _other(0.07, 0.12)
+    hair_r: float = _drawn()
+    hair_g: float = _drawn()
+    hair_b: float = _drawn()
     hair_volume: float = _normal(1.0, 0.2)
     hair_length: float = _normal(0.0, 0.04)  # world units downwards
     hairline: float = _normal(0.0, 0.009)  # world units upwards
-    hair_part: float = _other(0.0, 0.06)  # x of the parting, world units
+    hair_part: float = _drawn()  # x of the parting, world units
     hair_strands: float = _normal(1.0, 0.2)
-    hair_pattern: float = _other(0.5, 0.29)  # phase of locks
+    hair_pattern: float = _drawn()  # phase of locks
     # clothes and accessories
     neckline: int = _choice(NECKLINES)
     pattern: int = _choice(PATTERNS)
-    cloth_r: float = _other(0.25, 0.22)
-    cloth_g: float = _other(0.25, 0.22)
-    cloth_b: float = _other(0.25, 0.22)
-    trim_r: float = _other(0.4, 0.25)
-    trim_g: float = _other(0.4, 0.25)
-    trim_b: float = _other(0.4, 0.25)
+    cloth_r: float = _drawn()
+    cloth_g: float = _drawn()
+    cloth_b: float = _drawn()
+    trim_r: float = _drawn()
+    trim_g: float = _drawn()
+    trim_b: float = _drawn()
     glasses: int = _choice(GLASSES)
     hat: int = _choice(HATS)
-    hat_r: float = _other(0.25, 0.22)
-    hat_g: float = _other(0.25, 0.22)
-    hat_b: float = _other(0.25, 0.22)
+    hat_r: float = _drawn()
+    hat_g: float = _drawn()
+    hat_b: float = _drawn()
     earrings: int = _choice(EARRINGS)
     # light and background
     light_yaw: float = _normal(0.0, 0.5)
@@ -147,31 +148,18 @@ class Identity:
     light_warmth: float = _normal(0.0, 1.0)
     contrast: float = _normal(1.0, 0.12)
     background: int = _choice(BACKGROUNDS)
-    back_r: float = _other(0.3, 0.2)
-    back_g: float = _other(0.3, 0.2)
-    back_b: float = _other(0.3, 0.2)
-    back2_r: float = _other(0.3, 0.2)
-    back2_g: float = _other(0.3, 0.2)
-    back2_b: float = _other(0.3, 0.2)
-
-    def vector(self) -> np.ndarray:
-        """Standardised parameters [VECTOR_SIZE], float32: (value - mean) / deviation, choices one-hot."""
-        parts: list[np.ndarray] = []
-        for spec in traits():
-            value = getattr(self, spec.name)
-            if "choices" in spec.metadata:
-                parts.append(np.eye(spec.metadata["choices"])[value])
-            else:
-                parts.append(np.array([(value - spec.metadata["mean"]) / spec.metadata["deviation"]]))
-        return np.concatenate(parts).astype(np.float32)
+    back_r: float = _drawn()
+    back_g: float = _drawn()
+    back_b: float = _drawn()
+    back2_r: float = _drawn()
+    back2_g: float = _drawn()
+    back2_b: float = _drawn()
 
 
-def traits() -> list[Field[Any]]:
-    """The fields of an identity that vary, in the order of its vector."""
-    return [spec for spec in fields(Identity) if spec.metadata]
-
-
-VECTOR_SIZE = sum(spec.metadata.get("choices", 1) for spec in traits())
+@cache
+def traits() -> tuple[Field[Any], ...]:
+    """The fields of an identity that vary, in their order."""
+    return tuple(spec for spec in fields(Identity) if spec.metadata)
 
 
 def sample_identity(seed: int, index: int) -> Identity:

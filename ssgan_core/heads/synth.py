@@ -21,6 +21,7 @@ from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.files import atomic_path
+from ssgan_core.heads.latent import latent_parameters
 from ssgan_core.heads.render import SyntheticView, render_portrait
 from ssgan_core.heads.sampler import sample_identity
 from ssgan_core.parts import PORTRAIT
@@ -114,7 +115,7 @@ def _meta(seed: int, index: int, view: int, label: np.ndarray) -> dict[str, Any]
         "view": view,
         "yaw": round(float(yaw), 6),
         "pitch": round(float(pitch), 6),
-        "parameters": [round(float(value), 5) for value in sample_identity(seed, index).vector()],
+        "parameters": [round(float(value), 5) for value in latent_parameters(sample_identity(seed, index))],
     }
 
 

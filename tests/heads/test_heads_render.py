@@ -1,6 +1,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,11 +159,9 @@ def test_texture_parameters_leave_geometry_alone():
     assert (plain.image != painted.image).any()
 
 
-@pytest.mark.parametrize(
-    ("field", "names"), [("glasses", "GLASSES"), ("hat", "HATS"), ("earrings", "EARRINGS")]
-)
-def test_each_accessory_shows(field: str, names: str):
-    for choice in range(1, len(getattr(sampler, names))):
+@pytest.mark.parametrize("field", CHOICES)
+def test_each_accessory_shows(field: str):
+    for choice in range(1, len(CHOICES[field])):
         one = dressed(**({"hair_style": 0, "glasses": 0, "hat": 0, "earrings": 0} | {field: choice}))
         mask = render_portrait(one, cameras.label(0, 0), 64).mask
         assert (mask == PORTRAIT.names.index(field)).sum() >= 4, choice
@@ -170,14 +169,13 @@ def test_each_accessory_shows(field: str, names: str):
 
 def test_numba_keeps_the_stamp_that_marks_stale_kernels():
     """`jit.entry` replaces a private attribute; an update of numba without it must not pass silently."""
-    plain = njit(cache=True)(rays)
+    plain: Any = njit(cache=True)(rays)
     assert hasattr(plain._cache._cache_file, "_source_stamp")
     assert render._trace._cache._cache_file._source_stamp == jit._FINGERPRINT
 
 
 def test_every_module_with_kernels_is_part_of_the_fingerprint():
     folder = Path(jit.__file__).parent
-    with_kernels = {
-        path.stem for path in folder.glob("*.py") if re.search(r"^@(kernel|entry)", path.read_text(), re.M)
-    }
+    has_kernels = re.compile(r"^@(kernel|entry)", re.MULTILINE)
+    with_kernels = {path.stem for path in folder.glob("*.py") if has_kernels.search(path.read_text())}
     assert with_kernels | {"jit"} == set(jit._SOURCES)

@@ -1,14 +1,15 @@
 import dataclasses
 from collections import Counter
+from statistics import NormalDist
 
 import numpy as np
 
+from ssgan_core.heads.latent import _choice_scores, latent_parameters
 from ssgan_core.heads.sampler import (
     EARRINGS,
     GLASSES,
     HAIR_STYLES,
     HATS,
-    VECTOR_SIZE,
     Identity,
     sample_identity,
 )
@@ -25,14 +26,30 @@ def test_fields_are_plain_numbers():
         assert type(getattr(identity, spec.name)) in (int, float), spec.name
 
 
-def test_vector_is_standardised_over_the_population():
-    vectors = np.stack([sample_identity(1, index).vector() for index in range(400)])
-    assert vectors.dtype == np.float32
-    assert vectors.shape == (400, VECTOR_SIZE)
-    assert np.isfinite(vectors).all()
-    assert np.abs(vectors.mean(axis=0)).max() < 1.3
-    assert vectors.std(axis=0).max() < 2
-    assert (vectors.std(axis=0) > 0).all()
+def test_latent_parameters_look_like_independent_normal_numbers():
+    rows = np.stack([latent_parameters(sample_identity(1, index)) for index in range(800)])
+    assert rows.dtype == np.float32
+    assert np.abs(rows.mean(axis=0)).max() < 0.2
+    assert np.abs(rows.std(axis=0) - 1).max() < 0.25
+    correlations = np.corrcoef(rows.T) - np.eye(rows.shape[1])
+    assert np.sqrt((correlations**2).mean()) < 0.08
+
+
+def test_latent_parameters_repeat_and_tell_people_apart():
+    first, again, other = (latent_parameters(sample_identity(2, index)) for index in (7, 7, 8))
+    assert np.array_equal(first, again)
+    assert np.abs(first - other).mean() > 0.5
+
+
+def test_choices_can_be_read_off_their_scores():
+    """The largest of log share + Gumbel score is the choice, whatever was chosen."""
+    shares = np.array([0.6, 0.3, 0.1])
+    for chosen in range(3):
+        for seed in range(20):
+            normal = _choice_scores(np.random.default_rng(seed), chosen, shares)
+            uniform = [NormalDist().cdf(score) for score in normal]
+            gumbel = -np.log(-np.log(np.array(uniform)))
+            assert np.argmax(np.log(shares) + gumbel) == chosen
 
 
 def test_every_choice_occurs_about_as_often_as_meant():
