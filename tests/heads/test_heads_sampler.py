@@ -27,9 +27,9 @@ def test_fields_are_plain_numbers():
 
 
 def test_latent_parameters_look_like_independent_normal_numbers():
-    rows = np.stack([latent_parameters(sample_identity(1, index)) for index in range(800)])
+    rows = np.stack([latent_parameters(sample_identity(1, index)) for index in range(300)])
     assert rows.dtype == np.float32
-    assert np.abs(rows.mean(axis=0)).max() < 0.2
+    assert np.abs(rows.mean(axis=0)).max() < 0.25
     assert np.abs(rows.std(axis=0) - 1).max() < 0.25
     correlations = np.corrcoef(rows.T) - np.eye(rows.shape[1])
     assert np.sqrt((correlations**2).mean()) < 0.08
