@@ -18,6 +18,7 @@ class Device(str, Enum):
 
 class Backend(str, Enum):
     auto = "auto"
+    native = "native"
     reference = "reference"
     grid = "grid"
 

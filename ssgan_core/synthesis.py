@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +19,22 @@ from ssgan_core.layers import resize_bilinear
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator, Output
 from ssgan_core.parts import PartSchema
-from ssgan_core.pictures import to_uint8
-from ssgan_core.portrait import Portrait
+from ssgan_core.pictures import (
+    colour_depth,
+    colour_mask,
+    save_depth16,
+    save_mask,
+    save_png,
+    tile,
+    to_uint8,
+)
+from ssgan_core.portrait import Portrait, load_portrait, save_portrait
+from ssgan_core.progress import Progress, silent
 from ssgan_core.training.runs import newest_model
 
 _LEAST_OPACITY = 0.5  # of a pixel's foreground, for its depth to mean anything
+_AT_ONCE = 4  # portraits computed at a time
+_MOST_ON_SHEET = 64
 
 
 @dataclass(frozen=True)
@@ -106,20 +118,15 @@ def codes_from_seed(generator: Generator, seed: int, psi: float = 1.0) -> Codes:
         return generator.map(noise.to(next(generator.parameters()).device), psi)
 
 
-def synthesise(generator: Generator, codes: Codes, labels: np.ndarray, batch: int = 4) -> Iterator[View]:
-    """One view of each portrait.
+def synthesise(generator: Generator, codes: Codes, labels: np.ndarray) -> list[View]:
+    """One view of each of a batch of portraits.
 
     Args:
         codes: of N portraits.
         labels: [N, 25] their cameras.
-        batch: portraits computed at once.
     """
-    for start in range(0, len(codes), batch):
-        with torch.inference_mode():
-            output = generator(
-                codes[start : start + batch], _labels(generator, labels[start : start + batch])
-            )
-        yield from views(output)
+    with torch.inference_mode():
+        return views(generator(codes, _labels(generator, labels)))
 
 
 def look_around(generator: Generator, codes: Codes, labels: np.ndarray) -> Iterator[View]:
@@ -154,42 +161,120 @@ def mean_depth(output: Output) -> Tensor:
     return torch.where(opacity >= _LEAST_OPACITY, total / opacity.clamp_min(_LEAST_OPACITY), 0.0)
 
 
-def check_portrait(portrait: Portrait, model: ModelFile, schema: PartSchema, source: str) -> None:
-    """A portrait must be shown by the very model that made it.
+def open_portrait(
+    source: Path, model: Path | None, device: torch.device, backend: str = "auto"
+) -> tuple[Portrait, Generator, Path]:
+    """A portrait, and the generator and model file that made it.
+
+    Args:
+        source: the .portrait file.
+        model: its model file or run folder; None looks where the portrait says it was.
 
     Raises:
-        SsganError: it was made by another one.
+        SsganError: one of them is damaged or missing, or another model made the portrait.
     """
-    if portrait.model_sha256 != model.sha256:
+    portrait = load_portrait(source)
+    path = find_model(model) if model is not None else _remembered_model(portrait, source)
+    generator, loaded = load_generator(path, device, backend)
+    if portrait.model_sha256 != loaded.sha256:
         raise SsganError(
-            f"{source} was made by another model ({portrait.model_sha256[:12]}…, not {model.sha256[:12]}…)",
+            f"{source} was made by another model ({portrait.model_sha256[:12]}…, not {loaded.sha256[:12]}…)",
             "name the model that made it with --model",
         )
-    if portrait.part_names != schema.names:
+    if portrait.part_names != generator.schema.names:
         raise SsganError(f"{source} has other parts than its model: {', '.join(portrait.part_names)}")
+    return portrait, generator, path
 
 
-def model_of_portrait(portrait: Portrait, source: Path, named: Path | None) -> Path:
-    """The model file of a portrait: the one named by the user, else where the portrait says it was.
+def path_to_model(folder: Path, model: Path) -> str:
+    """A model's path as a portrait in `folder` keeps it: relative, so that both can move together."""
+    try:
+        return os.path.relpath(model.resolve(), folder.resolve())
+    except ValueError:  # another drive on Windows
+        return str(model.resolve())
 
-    Raises:
-        SsganError: neither exists.
+
+def save_view(folder: Path, stem: str, view: View, schema: PartSchema) -> dict[str, Path]:
+    """Write stem.png, stem_mask.png (indexed by part) and stem_depth.png (16 bit); returns their paths by kind."""
+    paths = {
+        "image": folder / f"{stem}.png",
+        "mask": folder / f"{stem}_mask.png",
+        "depth": folder / f"{stem}_depth.png",
+    }
+    save_png(paths["image"], view.image)
+    save_mask(paths["mask"], view.mask, schema)
+    save_depth16(paths["depth"], view.depth)
+    return paths
+
+
+def view_strip(view: View, schema: PartSchema) -> list[np.ndarray]:
+    """Image, coloured mask and depth as three pictures uint8 [H, W, 3]."""
+    return [view.image, colour_mask(view.mask, schema), colour_depth(view.depth)]
+
+
+@dataclass(frozen=True)
+class SavedPortraits:
+    """What `save_portraits` wrote.
+
+    Attributes:
+        model: the model file that was used.
+        portraits: per seed, its number and the paths of image, mask, depth and portrait.
+        contact: a sheet with the first 64.
     """
-    if named is not None:
-        return find_model(named)
+
+    model: Path
+    portraits: list[dict[str, Any]]
+    contact: Path
+
+
+def save_portraits(
+    model: Path,
+    seeds: Sequence[int],
+    label: np.ndarray,
+    out: Path,
+    *,
+    psi: float,
+    device: torch.device,
+    backend: str = "auto",
+    progress: Progress = silent,
+) -> SavedPortraits:
+    """Make the portraits of seeds and write each as pictures and as a portrait file, with a contact sheet.
+
+    Args:
+        model: run folder or model file.
+        label: the camera [25] that all are seen from.
+        out: folder; files of the same names are replaced.
+        psi: truncation.
+    """
+    path = find_model(model)
+    generator, loaded = load_generator(path, device, backend)
+    schema = generator.schema
+    rows: list[dict[str, Any]] = []
+    sheet: list[np.ndarray] = []
+    for start in range(0, len(seeds), _AT_ONCE):
+        chosen = seeds[start : start + _AT_ONCE]
+        codes = Codes.cat([codes_from_seed(generator, seed, psi) for seed in chosen])
+        seen = synthesise(generator, codes, np.repeat(label[None], len(chosen), axis=0))
+        for index, (seed, view) in enumerate(zip(chosen, seen, strict=True)):
+            own = codes[index : index + 1].to("cpu")
+            portrait = Portrait(own, label, loaded.sha256, schema.names, path_to_model(out, path))
+            file = out / f"seed{seed:04d}.portrait"
+            save_portrait(file, portrait)
+            rows.append({"seed": seed, **save_view(out, file.stem, view, schema), "portrait": file})
+            if len(rows) <= _MOST_ON_SHEET:
+                sheet += view_strip(view, schema)
+            progress(len(rows), len(seeds))
+    contact = out / "contact.png"
+    save_png(contact, tile(sheet, columns=6))
+    return SavedPortraits(path, rows, contact)
+
+
+def _remembered_model(portrait: Portrait, source: Path) -> Path:
     remembered = Path(os.path.normpath(source.absolute().parent / portrait.model_path))
     if not portrait.model_path or not remembered.is_file():
         place = f" ({remembered} is gone)" if portrait.model_path else ""
         raise SsganError(f"{source} does not lead to its model{place}", "name the model with --model")
     return remembered
-
-
-def remember_model(portrait_folder: Path, model: Path) -> str:
-    """A model's path as a portrait in `portrait_folder` keeps it: relative, so that both can move."""
-    try:
-        return os.path.relpath(model.resolve(), portrait_folder.resolve())
-    except ValueError:  # another drive on Windows
-        return str(model.resolve())
 
 
 def _labels(generator: Generator, labels: np.ndarray) -> Tensor:

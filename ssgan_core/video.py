@@ -6,19 +6,21 @@ import itertools
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
+import torch
 from PIL import Image
 
 from ssgan_core.errors import SsganError
 from ssgan_core.files import atomic_path
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator
-from ssgan_core.pictures import colour_depth, colour_mask, save_png, tile
+from ssgan_core.pictures import save_png, tile
 from ssgan_core.progress import Progress, silent
-from ssgan_core.synthesis import View, look_around
+from ssgan_core.synthesis import look_around, open_portrait, view_strip
 
 # x264's output depends on its number of threads, so it is fixed; +bitexact and no metadata keep versions and
 # dates out of the file. Two runs then write the same bytes.
@@ -28,46 +30,59 @@ _ENCODING = (
 )  # fmt: skip
 
 
-def render_frames(generator: Generator, codes: Codes, labels: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Frames [size, 3 size, 3], uint8, of one portrait (a batch of one) seen from cameras [N, 25]."""
-    for view in look_around(generator, codes, labels):
-        yield panels(view, generator, size)
+@dataclass(frozen=True)
+class SavedVideo:
+    """What `film` wrote: the model file that was used, the video, and its size in pixels."""
+
+    model: Path
+    video: Path
+    width: int
+    height: int
 
 
-def panels(view: View, generator: Generator, size: int) -> np.ndarray:
-    """Image, coloured mask and depth side by side [size, 3 size, 3]; resized if `size` is not the model's."""
-    return tile(
-        [
-            _resized(view.image, size, Image.Resampling.LANCZOS),
-            _resized(colour_mask(view.mask, generator.schema), size, Image.Resampling.NEAREST),
-            _resized(colour_depth(view.depth), size, Image.Resampling.BILINEAR),
-        ],
-        columns=3,
+def film(
+    portrait: Path,
+    labels: np.ndarray,
+    out: Path,
+    *,
+    fps: int,
+    size: int | None,
+    model: Path | None,
+    device: torch.device,
+    backend: str = "auto",
+    progress: Progress = silent,
+) -> SavedVideo:
+    """Film a portrait file on a camera path.
+
+    Args:
+        labels: [N, 25] a camera a frame.
+        out: an .mp4 file, or a folder for PNG frames.
+        fps: frames a second.
+        size: side of each of the three pictures, even; None means the model's resolution.
+        model: model file or run folder; None looks where the portrait says it was.
+
+    Raises:
+        SsganError: a file is damaged or missing, the size or the kind of video is impossible, or there is no encoder.
+    """
+    _check_target(out)
+    shown, generator, model_file = open_portrait(portrait, model, device, backend)
+    side = generator.config.resolution if size is None else size
+    _check_size(side)
+    write_video(
+        render_frames(generator, shown.codes.to(device), labels, side), len(labels), out, fps, progress
     )
+    return SavedVideo(model_file, out, 3 * side, side)
 
 
-def check_size(size: int) -> None:
-    """H.264 with 4:2:0 colour stores pairs of rows and columns.
+def render_frames(generator: Generator, codes: Codes, labels: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Frames [size, 3 size, 3], uint8, of one portrait (a batch of one) seen from cameras [N, 25].
 
-    Raises:
-        SsganError: the size is odd or out of range.
+    Image, coloured mask and depth stand side by side; they are resized if `size` is not the model's.
     """
-    if size % 2 or not 16 <= size <= 2048:
-        raise SsganError(f"a video's size must be even and between 16 and 2048, got {size}")
-
-
-def check_target(path: Path) -> None:
-    """A video is an .mp4 file, or a folder of PNG frames when the name has no suffix.
-
-    Raises:
-        SsganError: it is something else.
-    """
-    if path.suffix.lower() not in (".mp4", ""):
-        raise SsganError(
-            f"cannot write a '{path.suffix}' video", "name an .mp4 file, or a folder for PNG frames"
-        )
-    if path.suffix and path.is_dir():
-        raise SsganError(f"{path} is a folder")
+    methods = (Image.Resampling.LANCZOS, Image.Resampling.NEAREST, Image.Resampling.BILINEAR)
+    for view in look_around(generator, codes, labels):
+        pictures = zip(view_strip(view, generator.schema), methods, strict=True)
+        yield tile([_resized(picture, size, method) for picture, method in pictures], columns=3)
 
 
 def write_video(
@@ -79,7 +94,7 @@ def write_video(
 
     Args:
         pictures: `count` frames of one size, even in both directions.
-        path: see `check_target`.
+        path: a name without suffix is a folder.
         fps: frames a second (mp4 only).
 
     Raises:
@@ -107,6 +122,21 @@ def find_ffmpeg() -> str:
     except (ImportError, RuntimeError) as error:
         hint = "pip install imageio-ffmpeg, or name a folder to get PNG frames"
         raise SsganError("no ffmpeg was found to encode the video with", hint) from error
+
+
+def _check_size(size: int) -> None:
+    """H.264 with 4:2:0 colour stores pairs of rows and columns."""
+    if size % 2 or not 16 <= size <= 2048:
+        raise SsganError(f"a video's size must be even and between 16 and 2048, got {size}")
+
+
+def _check_target(path: Path) -> None:
+    if path.suffix.lower() not in (".mp4", ""):
+        raise SsganError(f"cannot write a '{path.suffix}' video", "name an .mp4 file or a folder")
+    if path.suffix and path.is_dir():
+        raise SsganError(f"{path} is a folder")
+    if path.suffix:
+        find_ffmpeg()
 
 
 def _encode(pictures: Iterable[np.ndarray], count: int, path: Path, fps: int, progress: Progress) -> None:

@@ -1,6 +1,7 @@
 """Models in use: finding and loading them, codes of seeds, views, and portraits that lead back to a model."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,17 +12,18 @@ from ssgan_core.checkpoints import load_model, save_model
 from ssgan_core.errors import SsganError
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Output
-from ssgan_core.portrait import Portrait
+from ssgan_core.pictures import read_image
+from ssgan_core.portrait import Portrait, load_portrait, save_portrait
 from ssgan_core.synthesis import (
-    check_portrait,
     choose_device,
     codes_from_seed,
     find_model,
     load_generator,
     look_around,
     mean_depth,
-    model_of_portrait,
-    remember_model,
+    open_portrait,
+    path_to_model,
+    save_portraits,
     synthesise,
 )
 
@@ -32,10 +34,6 @@ FRONT = cameras.label(0.0, 0.0)
 @pytest.fixture(scope="module")
 def generator(tiny_model):
     return load_generator(tiny_model, CPU)[0]
-
-
-def portrait_of(generator, sha256, model_path=""):
-    return Portrait(codes_from_seed(generator, 0), FRONT, sha256, generator.schema.names, model_path)
 
 
 def test_run_folder_means_its_newest_model(tiny_model):
@@ -99,7 +97,7 @@ def test_truncation_moves_codes_to_the_mean(generator):
 
 def test_views_have_pictures_of_one_size(generator):
     codes = Codes.cat([codes_from_seed(generator, seed) for seed in range(3)])
-    seen = list(synthesise(generator, codes, np.repeat(FRONT[None], 3, 0), batch=2))
+    seen = synthesise(generator, codes, np.repeat(FRONT[None], 3, 0))
     assert len(seen) == 3
     for view in seen:
         assert view.image.shape == (32, 32, 3)
@@ -118,7 +116,7 @@ def test_looking_around_equals_synthesising_each_view(generator):
     labels = cameras.label(np.array([-0.4, 0.0, 0.4]), 0.1)
     around = list(look_around(generator, codes, labels))
     for view, label in zip(around, labels, strict=True):
-        again = next(synthesise(generator, codes, label[None]))
+        again = synthesise(generator, codes, label[None])[0]
         assert np.array_equal(view.image, again.image)
         assert np.array_equal(view.mask, again.mask)
     assert not np.array_equal(around[0].image, around[2].image)
@@ -134,26 +132,73 @@ def test_mean_depth_divides_by_opacity():
     torch.testing.assert_close(mean_depth(output)[0], torch.tensor([[2.6, 2.6], [0.0, 0.0]]))
 
 
-def test_portrait_of_another_model_is_refused(tiny_model, other_model, generator):
-    model, stranger = load_generator(tiny_model, CPU)[1], load_generator(other_model, CPU)[1]
-    portrait = portrait_of(generator, model.sha256)
-    check_portrait(portrait, model, generator.schema, "p")
+@pytest.fixture
+def portrait(tiny_model, generator, tmp_path):
+    """Saves a portrait beside a remembered path to its model; save(model_sha256=..., ...) changes fields."""
+
+    def save(**changes):
+        own = Portrait(
+            codes_from_seed(generator, 0),
+            FRONT,
+            load_model(tiny_model).sha256,
+            generator.schema.names,
+            path_to_model(tmp_path, tiny_model),
+        )
+        save_portrait(tmp_path / "a.portrait", replace(own, **changes))
+        return tmp_path / "a.portrait"
+
+    return save
+
+
+def test_portrait_leads_to_its_model(tiny_model, portrait):
+    found, generator, path = open_portrait(portrait(), None, CPU)
+    assert not os.path.isabs(found.model_path)
+    assert path.samefile(tiny_model)
+    assert torch.equal(found.codes.base, codes_from_seed(generator, 0).base)
+
+
+def test_named_model_goes_first(tiny_model, portrait):
+    lost = portrait(model_path="../gone.safetensors")
+    assert open_portrait(lost, tiny_model.parent, CPU)[2] == tiny_model
+
+
+@pytest.mark.parametrize("lost", ["", "../gone.safetensors"])
+def test_portrait_without_its_model(portrait, lost):
+    with pytest.raises(SsganError, match="does not lead to its model") as caught:
+        open_portrait(portrait(model_path=lost), None, CPU)
+    assert "--model" in caught.value.hint
+
+
+def test_portrait_of_another_model_is_refused(other_model, portrait):
     with pytest.raises(SsganError, match="another model"):
-        check_portrait(portrait, stranger, generator.schema, "p")
+        open_portrait(portrait(), other_model, CPU)
 
 
-def test_portrait_leads_to_its_model(tiny_model, other_model, generator, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    remembered = remember_model(out, tiny_model)
-    assert not os.path.isabs(remembered)
-    portrait = portrait_of(generator, "0" * 64, remembered)
-    assert model_of_portrait(portrait, out / "a.portrait", None).samefile(tiny_model)
-    assert model_of_portrait(portrait, out / "a.portrait", other_model) == other_model
-    for lost in ("", "../gone.safetensors"):
-        with pytest.raises(SsganError, match="does not lead to its model") as caught:
-            model_of_portrait(portrait_of(generator, "0" * 64, lost), out / "a.portrait", None)
-        assert "--model" in caught.value.hint
+def test_portrait_with_other_parts_is_refused(portrait, generator):
+    names = (*generator.schema.names[:-1], "moustache")
+    with pytest.raises(SsganError, match="moustache"):
+        open_portrait(portrait(part_names=names), None, CPU)
+
+
+def test_portraits_are_saved_in_batches(tiny_model, tmp_path):
+    """Six portraits are two batches; nothing differs from making one alone but the last bit of rounding."""
+    seen = []
+
+    def progress(done, total, note=""):
+        seen.append((done, total))
+
+    saved = save_portraits(
+        tiny_model, range(6), FRONT, tmp_path / "six", psi=1.0, device=CPU, progress=progress
+    )
+    assert seen == [(i, 6) for i in range(1, 7)]
+    assert [row["seed"] for row in saved.portraits] == list(range(6))
+    alone = save_portraits(tiny_model, [5], FRONT, tmp_path / "one", psi=1.0, device=CPU).portraits[0]
+    assert load_portrait(alone["portrait"]).codes.base.equal(
+        load_portrait(saved.portraits[5]["portrait"]).codes.base
+    )
+    difference = read_image(alone["image"]).astype(int) - read_image(saved.portraits[5]["image"])
+    assert np.abs(difference).max() <= 1
+    assert read_image(saved.contact).shape == (3 * 32, 6 * 32, 3)
 
 
 def test_asking_for_a_gpu_without_one(monkeypatch):

@@ -9,13 +9,15 @@ from PIL import Image
 
 from ssgan_core import cameras
 from ssgan_core.errors import SsganError
-from ssgan_core.synthesis import codes_from_seed, load_generator
-from ssgan_core.video import check_size, check_target, find_ffmpeg, render_frames, write_video
+from ssgan_core.synthesis import codes_from_seed, load_generator, save_portraits
+from ssgan_core.video import film, find_ffmpeg, render_frames, write_video
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def frames(tiny_model):
-    generator, _ = load_generator(tiny_model, torch.device("cpu"))
+    generator, _ = load_generator(tiny_model, CPU)
     return list(render_frames(generator, codes_from_seed(generator, 0), cameras.orbit(6), 32))
 
 
@@ -30,7 +32,7 @@ def test_frames_show_image_mask_and_depth(frames):
 
 
 def test_another_size_keeps_the_masks_colours(tiny_model):
-    generator, _ = load_generator(tiny_model, torch.device("cpu"))
+    generator, _ = load_generator(tiny_model, CPU)
     frame = next(render_frames(generator, codes_from_seed(generator, 0), cameras.orbit(1), 48))
     assert frame.shape == (48, 144, 3)
     colours = {tuple(colour) for colour in generator.schema.colours.tolist()}
@@ -81,17 +83,29 @@ def test_interrupted_encoding_leaves_nothing(frames, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture(scope="module")
+def portrait(tiny_model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("portraits")
+    saved = save_portraits(tiny_model, [0], cameras.label(0.0, 0.0), out, psi=1.0, device=CPU)
+    return saved.portraits[0]["portrait"]
+
+
+def test_film_of_a_portrait_file(portrait, tiny_model, tmp_path):
+    out = tmp_path / "a.mp4"
+    made = film(portrait, cameras.orbit(3), out, fps=30, size=None, model=None, device=CPU)
+    assert made.model.samefile(tiny_model)
+    assert (made.video, made.width, made.height) == (out, 96, 32)
+    assert out.read_bytes()[4:8] == b"ftyp"
+
+
 @pytest.mark.parametrize("size", [0, 15, 33, 4098])
-def test_impossible_sizes_are_refused(size):
+def test_impossible_sizes_are_refused(portrait, tmp_path, size):
     with pytest.raises(SsganError, match="even"):
-        check_size(size)
+        film(portrait, cameras.orbit(1), tmp_path / "a.mp4", fps=30, size=size, model=None, device=CPU)
 
 
-def test_unknown_kinds_of_video_are_refused(tmp_path):
-    check_target(tmp_path / "a.mp4")
-    check_target(tmp_path)
-    with pytest.raises(SsganError, match=r"\.avi"):
-        check_target(tmp_path / "a.avi")
+@pytest.mark.parametrize(("name", "word"), [("a.avi", "avi"), ("folder.mp4", "is a folder")])
+def test_impossible_targets_are_refused(portrait, tmp_path, name, word):
     (tmp_path / "folder.mp4").mkdir()
-    with pytest.raises(SsganError, match="is a folder"):
-        check_target(tmp_path / "folder.mp4")
+    with pytest.raises(SsganError, match=word):
+        film(portrait, cameras.orbit(1), tmp_path / name, fps=30, size=None, model=None, device=CPU)

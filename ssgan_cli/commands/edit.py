@@ -46,58 +46,27 @@ def transfer(
 
     Example: ssgan edit transfer portraits/seed0000.portrait --from portraits/seed0003.portrait --parts hair
     """
-    from dataclasses import replace
-
-    import numpy as np
-
-    from ssgan_core.editing.transfer import comparison, measure_change
-    from ssgan_core.editing.transfer import transfer as transfer_parts
-    from ssgan_core.model.codes import Codes
-    from ssgan_core.pictures import save_depth16, save_mask, save_png
-    from ssgan_core.portrait import load_portrait, save_portrait
-    from ssgan_core.synthesis import (
-        check_portrait,
-        choose_device,
-        load_generator,
-        model_of_portrait,
-        remember_model,
-        synthesise,
-    )
-
     output = Output(as_json)
-    receiver, giver = load_portrait(portrait), load_portrait(donor)
-    model_file = model_of_portrait(receiver, portrait, model)
-    chosen_device = choose_device(device.value)
-    generator, loaded = load_generator(model_file, chosen_device, backend.value)
-    schema = generator.schema
-    check_portrait(receiver, loaded, schema, str(portrait))
-    check_portrait(giver, loaded, schema, str(donor))
-    indices = schema.foreground_indices(name.strip() for name in parts.split(","))
-    edited = transfer_parts(
-        receiver, giver, indices, shape=what is not What.texture, texture=what is not What.shape
-    )
-    edited = replace(edited, model_path=remember_model(out, model_file))
 
-    codes = Codes.cat([receiver.codes, giver.codes, edited.codes]).to(chosen_device)
-    before, other, after = synthesise(generator, codes, np.repeat(receiver.label[None], 3, axis=0))
-    files = {
-        "portrait": out / "edited.portrait",
-        "image": out / "edited.png",
-        "mask": out / "edited_mask.png",
-        "depth": out / "edited_depth.png",
-        "sheet": out / "sheet.png",
-    }
-    save_portrait(files["portrait"], edited)
-    save_png(files["image"], after.image)
-    save_mask(files["mask"], after.mask, schema)
-    save_depth16(files["depth"], after.depth)
-    save_png(files["sheet"], comparison(before, other, after, schema))
-    change = measure_change(before, after, indices)
-    names = [schema.names[index + 1] for index in indices]
-    output.say(
-        f"{'shape and texture' if what is What.both else what.value} of {', '.join(names)}: "
-        f"the image changed by {change.inside:.1f} of 255 inside these parts, by {change.outside:.1f} "
-        f"elsewhere (visibly in {change.visible_outside:.1%} of the pixels there)"
+    from ssgan_core.editing.transfer import transfer_to_folder
+    from ssgan_core.synthesis import choose_device
+
+    saved = transfer_to_folder(
+        portrait,
+        donor,
+        [name.strip() for name in parts.split(",")],
+        out,
+        shape=what is not What.texture,
+        texture=what is not What.shape,
+        model=model,
+        device=choose_device(device.value),
+        backend=backend.value,
     )
-    output.wrote(*files.values())
-    output.result({"model": model_file, "parts": names, "what": what.value, **files, "change": vars(change)})
+    change = saved.change
+    taken = "shape and texture" if what is What.both else what.value
+    output.say(
+        f"{taken} of {', '.join(saved.parts)}: the image changed by {change.inside:.1f} of 255 inside, by "
+        f"{change.outside:.1f} elsewhere (visibly in {change.visible_outside:.1%} of the pixels there)"
+    )
+    output.wrote(*saved.files.values())
+    output.result({**vars(saved), "what": what.value, "change": vars(change)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import radians
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,6 @@ from ssgan_core.files import read_json
 if TYPE_CHECKING:
     import numpy as np
 
-_MOST_ON_SHEET = 64
 _LARGEST_CAMERA_FILE = 1 << 20
 
 
@@ -46,59 +45,28 @@ def generate(
     if camera is not None and (yaw or pitch):
         raise typer.BadParameter("give either --camera or --yaw and --pitch")
 
-    import numpy as np
+    output = Output(as_json)
 
     from ssgan_core import cameras
-    from ssgan_core.model.codes import Codes
-    from ssgan_core.pictures import colour_depth, colour_mask, save_depth16, save_mask, save_png, tile
-    from ssgan_core.portrait import Portrait, save_portrait
-    from ssgan_core.synthesis import (
-        choose_device,
-        codes_from_seed,
-        find_model,
-        load_generator,
-        remember_model,
-        synthesise,
-    )
+    from ssgan_core.synthesis import choose_device, save_portraits
 
-    output = Output(as_json)
-    label = _read_camera(camera) if camera else cameras.label(radians(yaw), radians(pitch))
-    model_file = find_model(model)
-    generator, loaded = load_generator(model_file, choose_device(device.value), backend.value)
-    schema = generator.schema
-    codes = Codes.cat([codes_from_seed(generator, seed, psi) for seed in numbers])
-    labels = np.repeat(label[None], len(numbers), axis=0)
-    sheet: list[np.ndarray] = []
-    written: list[dict[str, Any]] = []
+    label = cameras.label(radians(yaw), radians(pitch)) if camera is None else _read_camera(camera)
     with output.progress("portraits", "images") as progress:
-        for index, view in enumerate(synthesise(generator, codes, labels)):
-            stem = f"seed{numbers[index]:04d}"
-            files = {
-                "image": out / f"{stem}.png",
-                "mask": out / f"{stem}_mask.png",
-                "depth": out / f"{stem}_depth.png",
-                "portrait": out / f"{stem}.portrait",
-            }
-            save_png(files["image"], view.image)
-            save_mask(files["mask"], view.mask, schema)
-            save_depth16(files["depth"], view.depth)
-            portrait = Portrait(
-                codes[index : index + 1].to("cpu"),
-                label,
-                loaded.sha256,
-                schema.names,
-                remember_model(out, model_file),
-            )
-            save_portrait(files["portrait"], portrait)
-            written.append({"seed": numbers[index], **files})
-            if index < _MOST_ON_SHEET:
-                sheet += [view.image, colour_mask(view.mask, schema), colour_depth(view.depth)]
-            progress(index + 1, len(numbers))
-    contact = out / "contact.png"
-    save_png(contact, tile(sheet, columns=3 if len(numbers) == 1 else 6))
-    output.say(f"{len(numbers)} portraits by {model_file}")
-    output.wrote(*(path for files in written for path in files.values() if isinstance(path, Path)), contact)
-    output.result({"model": model_file, "portraits": written, "contact": contact})
+        saved = save_portraits(
+            model,
+            numbers,
+            label,
+            out,
+            psi=psi,
+            device=choose_device(device.value),
+            backend=backend.value,
+            progress=progress,
+        )
+    output.say(f"{len(numbers)} portraits by {saved.model}")
+    for row in saved.portraits:
+        output.wrote(row["image"], row["mask"], row["depth"], row["portrait"])
+    output.wrote(saved.contact)
+    output.result(vars(saved))
 
 
 def _read_camera(path: Path) -> np.ndarray:

@@ -43,28 +43,25 @@ def video(
 
     Example: ssgan video out/portraits/seed0000.portrait --orbit --out out/orbit.mp4
     """
-    from ssgan_core import cameras
-    from ssgan_core.portrait import load_portrait
-    from ssgan_core.synthesis import check_portrait, choose_device, load_generator, model_of_portrait
-    from ssgan_core.video import check_size, check_target, find_ffmpeg, render_frames, write_video
-
     output = Output(as_json)
-    check_target(out)
-    if out.suffix:
-        find_ffmpeg()
-    shown = load_portrait(portrait)
-    model_file = model_of_portrait(shown, portrait, model)
-    chosen_device = choose_device(device.value)
-    generator, loaded = load_generator(model_file, chosen_device, backend.value)
-    check_portrait(shown, loaded, generator.schema, str(portrait))
-    side = size or generator.config.resolution
-    check_size(side)
+
+    from ssgan_core import cameras
+    from ssgan_core.synthesis import choose_device
+    from ssgan_core.video import film
+
     labels = cameras.orbit(frames, radians(yaw_range), radians(pitch_range if orbit else 0.0))
     with output.progress("video", "frames") as progress:
-        pictures = render_frames(generator, shown.codes.to(chosen_device), labels, side)
-        write_video(pictures, frames, out, fps, progress)
-    output.say(f"{frames} frames of {3 * side} x {side}, {frames / fps:.1f} s")
-    output.wrote(out)
-    output.result(
-        {"model": model_file, "video": out, "frames": frames, "fps": fps, "width": 3 * side, "height": side}
-    )
+        saved = film(
+            portrait,
+            labels,
+            out,
+            fps=fps,
+            size=size,
+            model=model,
+            device=choose_device(device.value),
+            backend=backend.value,
+            progress=progress,
+        )
+    output.say(f"{frames} frames of {saved.width} x {saved.height}, {frames / fps:.1f} s")
+    output.wrote(saved.video)
+    output.result({**vars(saved), "frames": frames, "fps": fps})

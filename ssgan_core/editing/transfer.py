@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import torch
 
 from ssgan_core.errors import SsganError
+from ssgan_core.model.codes import Codes
 from ssgan_core.parts import PartSchema
-from ssgan_core.pictures import colour_mask, tile
-from ssgan_core.portrait import Portrait
-from ssgan_core.synthesis import View
+from ssgan_core.pictures import colour_mask, save_png, tile
+from ssgan_core.portrait import Portrait, load_portrait, save_portrait
+from ssgan_core.synthesis import View, open_portrait, path_to_model, save_view, synthesise
 
 _VISIBLE = 8  # of 255: a mean change over the channels that an eye can see
 
@@ -29,6 +32,23 @@ class Change:
     inside: float
     outside: float
     visible_outside: float
+
+
+@dataclass(frozen=True)
+class SavedEdit:
+    """What `transfer_to_folder` wrote.
+
+    Attributes:
+        model: the model file that was used.
+        parts: the parts that were taken.
+        files: paths of image, mask, depth, portrait and sheet.
+        change: what the edit did to the picture.
+    """
+
+    model: Path
+    parts: list[str]
+    files: dict[str, Path]
+    change: Change
 
 
 def transfer(
@@ -49,6 +69,47 @@ def transfer(
     for part in parts:
         codes = codes.with_part(donor.codes, part, shape=shape, texture=texture)
     return replace(receiver, codes=codes)
+
+
+def transfer_to_folder(
+    portrait: Path,
+    donor: Path,
+    parts: Sequence[str],
+    out: Path,
+    *,
+    shape: bool,
+    texture: bool,
+    model: Path | None,
+    device: torch.device,
+    backend: str = "auto",
+) -> SavedEdit:
+    """`transfer` between portrait files, with pictures of the outcome.
+
+    Writes edited.portrait, edited.png, edited_mask.png, edited_depth.png and sheet.png (see `comparison`) to `out`.
+
+    Args:
+        parts: names; `all` means every part.
+        model: model file or run folder; None looks where the portrait says it was.
+
+    Raises:
+        SsganError: a file is damaged or missing, the portraits are of different models, a part does not exist.
+    """
+    receiver, generator, model_file = open_portrait(portrait, model, device, backend)
+    giver = load_portrait(donor)
+    schema = generator.schema
+    indices = schema.foreground_indices(parts)
+    edited = transfer(receiver, giver, indices, shape=shape, texture=texture)
+    codes = Codes.cat([receiver.codes, giver.codes, edited.codes]).to(device)
+    before, other, after = synthesise(generator, codes, np.repeat(receiver.label[None], 3, axis=0))
+    files = {
+        **save_view(out, "edited", after, schema),
+        "portrait": out / "edited.portrait",
+        "sheet": out / "sheet.png",
+    }
+    save_portrait(files["portrait"], replace(edited, model_path=path_to_model(out, model_file)))
+    save_png(files["sheet"], comparison(before, other, after, schema))
+    names = [schema.foreground[index].name for index in indices]
+    return SavedEdit(model_file, names, files, measure_change(before, after, indices))
 
 
 def measure_change(before: View, after: View, parts: Sequence[int]) -> Change:
