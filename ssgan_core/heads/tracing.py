@@ -11,6 +11,7 @@ from ssgan_core.heads.jit import kernel
 NEAR, FAR = 2.05, 3.35  # depths between which everything lies, for cameras at radius 2.7
 _STEP = 0.80  # the distances are estimates: step this fraction of them
 _HIT = 3e-5
+_STEPS = 300
 
 
 @kernel
@@ -39,7 +40,7 @@ def march(s, maps, blobs, ox, oy, oz, dx, dy, dz, start):
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
     t = start
     before = start
-    for _ in range(200):
+    for _ in range(_STEPS):
         d, part = scene(s, maps, blobs, ox + t * dx, oy + t * dy, oz + t * dz)
         if d < 0.0:
             low, high = before, t
@@ -54,10 +55,10 @@ def march(s, maps, blobs, ox, oy, oz, dx, dy, dz, start):
         if d < _HIT:
             return t, part
         before = t
-        t += max(_STEP * d / length, 1e-4)
+        t += max(_STEP * d / length, 2e-4)
         if t > FAR:
             return 0.0, 0
-    return 0.0, 0
+    return t, part  # still creeping along a silhouette: it counts as touched
 
 
 @kernel

@@ -13,6 +13,7 @@ from ssgan_core.heads.jit import entry
 from ssgan_core.heads.render import render_portrait
 from ssgan_core.heads.sampler import EARRINGS, GLASSES, HAIR_STYLES, HATS, Identity, sample_identity
 from ssgan_core.heads.sculpt import sculpt
+from ssgan_core.heads.synth import view_label
 from ssgan_core.parts import PORTRAIT
 
 CHOICES = {"glasses": GLASSES, "hat": HATS, "earrings": EARRINGS}
@@ -60,6 +61,14 @@ def test_a_view_has_the_promised_types_and_depth_exactly_where_there_is_foregrou
     assert view.depth.dtype == np.float32
     assert ((view.mask > 0) == (view.depth > 0)).all()
     assert view.image.std() > 20
+
+
+@pytest.mark.parametrize("index", [3, 6, 30])
+def test_no_ray_slips_through_the_chin(index: int):
+    """A pixel of background with foreground above, below, left and right would be a hole."""
+    mask = render_portrait(sample_identity(0, index), view_label(0, index, 0), 160).mask > 0
+    around = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    assert not (around & ~mask[1:-1, 1:-1]).any()
 
 
 def test_the_same_view_twice_is_the_same():
