@@ -14,7 +14,7 @@ from ssgan_core.preparation.faces import Face
 from ssgan_core.preparation.mesh import canonical_mesh
 from ssgan_core.preparation.pose import project
 
-FACELESS, DEADLY = 0, 255
+FACELESS, CUT_OFF, DEADLY = 0, 7, 255
 FRONTAL = 128
 
 
@@ -29,7 +29,7 @@ def face_points(width: int, height: int, yaw: float = 0.0, pitch: float = 0.0) -
 
 
 class CodedFinder:
-    """Sees a face wherever the photo is not black; its left upper corner's brightness codes the yaw."""
+    """Sees a face wherever the photo is not black; its left upper corner's brightness codes yaw and trouble."""
 
     def __call__(self, photo: np.ndarray) -> Face:
         """Raises SsganError for black; kills the process for white."""
@@ -40,6 +40,8 @@ class CodedFinder:
             raise SsganError("no face was found")
         height, width = photo.shape[:2]
         points = face_points(width, height, yaw=(code - FRONTAL) / 200)
+        if round(code) == CUT_OFF:
+            points[:, 0] -= 0.4 * width
         return Face(np.array([0.0, 0.0, width, height]), points, 1.0, 0)
 
 

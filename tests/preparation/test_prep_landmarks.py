@@ -62,7 +62,7 @@ def test_looks_come_back_in_photo_pixels_and_mirrored_ones_too(region):
     plain = network.look(photo_with_spot(220, 160), region)
     twin = network.look(photo_with_spot(220, 160), region, mirrored=True)
     assert np.allclose(plain[:, :2], [220, 160] - bias, atol=0.3)
-    assert np.allclose(twin[:, :2], bias + [220, 160], atol=0.3)  # so the average of both has no bias
+    assert np.allclose(twin[:, :2], np.add(bias, [220, 160]), atol=0.3)  # so the average of both has no bias
     assert np.allclose(plain[:, 2], 7 * scale)
 
 

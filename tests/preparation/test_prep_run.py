@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from prep_doubles import DEADLY, FACELESS, FRONTAL, CodedFinder, add_pair, label_map, picture
+from prep_doubles import CUT_OFF, DEADLY, FACELESS, FRONTAL, CodedFinder, add_pair, label_map, picture
 
 from ssgan_core import cameras
 from ssgan_core.dataset.reader import PortraitDataset
@@ -80,6 +80,7 @@ def test_what_fails_is_skipped_with_a_reason_and_the_rest_comes_through(tmp_path
     (photos / "torn.png").write_bytes((photos / "torn.png").read_bytes()[:300])
     (photos / "bomb.png").write_bytes(bomb())
     add_pair(tmp_path, "faceless.png", FACELESS)
+    add_pair(tmp_path, "cut-off.png", CUT_OFF)
     add_pair(tmp_path, "maskless.png")
     (masks / "maskless.png").unlink()
     add_pair(tmp_path, "other-size.png")
@@ -97,6 +98,7 @@ def test_what_fails_is_skipped_with_a_reason_and_the_rest_comes_through(tmp_path
         "torn.png": "cannot read",
         "bomb.png": "it is too large",
         "faceless.png": "no face was found",
+        "cut-off.png": "41 % would be made up",
         "maskless.png": "there is no mask maskless.png",
         "other-size.png": "does not fit",
         "strange-label.png": "label 77",
@@ -108,7 +110,7 @@ def test_what_fails_is_skipped_with_a_reason_and_the_rest_comes_through(tmp_path
         assert "\n" not in reasons[name]
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert {row["photo"]: row["reason"] for row in written["skipped"]} == reasons
-    assert (written["photos"], written["written"], written["already"]) == (10, 1, 0)
+    assert (written["photos"], written["written"], written["already"]) == (11, 1, 0)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "I;16", "CMYK", "1"])
