@@ -19,9 +19,8 @@ from ssgan_core.preparation.photos import Photo
 
 _LONGEST_SIDE = 16_000  # OpenCV's warps count pixels in 16 bits
 _SMALLEST_KNOWN = 0.01  # share of the crop that the mask must mark as something
-_MOST_PADDING = 0.28  # share of the crop outside the photo; of 1,000 real portraits one needs 0.27
-    0.25  # share of the crop that may lie outside the photo; 1,000 real portraits need 0.15 at most
-)
+# Share of the crop that may lie outside the photo; of 1,000 real portraits one needs 0.27.
+_MOST_PADDING = 0.28
 
 
 @dataclass(frozen=True)
