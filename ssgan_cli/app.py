@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -84,12 +85,18 @@ def main() -> None:
     # Read by OpenMP when torch is imported, later. Waiting threads that spin instead of sleeping make torch
     # tens of times slower as soon as anything else wants the processor, and gain little when nothing does.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.showwarning = _show_warning
     app()
 
 
 def _terminate(number: int, frame: object) -> None:
     """SIGTERM unwinds the stack like any exit, so that files are closed and temporaries removed."""
     raise SystemExit(TERMINATED)
+
+
+def _show_warning(message: Warning | str, *where: object, **more: object) -> None:
+    """A warning is a line for the user, without the place in the code that it comes from."""
+    print_warning(f"warning: {message}")
 
 
 def _stopped(how: str, command: str | None) -> str:

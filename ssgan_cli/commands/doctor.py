@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from ssgan_cli.console import Output
 from ssgan_cli.options import JsonOption
+from ssgan_cli.renderer import announce_renderer
 from ssgan_core import __version__
 from ssgan_core.errors import SsganError
 
@@ -39,7 +40,7 @@ def doctor(as_json: JsonOption = False) -> None:
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
         "gpu": _gpu(),
-        "renderer": "reference (PyTorch, any device); grid (the paper's form) on request",
+        "renderer": _renderer(output),
         "c++ compiler": shutil.which(os.environ.get("CXX", "c++")) or "none",
         "cuda compiler": shutil.which("nvcc") or "none",
         "ninja": shutil.which("ninja") or ("python module" if find_spec("ninja") else "none"),
@@ -63,6 +64,18 @@ def _gpu() -> str:
         return "none usable: everything runs on the CPU"
     properties = torch.cuda.get_device_properties(0)
     return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+
+
+def _renderer(output: Output) -> str:
+    import torch
+
+    from ssgan_core.rendering import kernels
+
+    announce_renderer(output, torch.device("cpu"))
+    try:
+        return f"native, compiled for this processor: {kernels.build()}"
+    except SsganError as error:
+        return f"reference (PyTorch), more slowly, because {error.message}"
 
 
 def _installed(module: str, purpose: str) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from ssgan_cli.console import Output
 from ssgan_cli.options import Backend, BackendOption, Device, DeviceOption, JsonOption
+from ssgan_cli.renderer import announce_renderer
 
 app = typer.Typer(help="Edit portraits part by part.", no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -51,6 +52,8 @@ def transfer(
     from ssgan_core.editing.transfer import transfer_to_folder
     from ssgan_core.synthesis import choose_device
 
+    chosen_device = choose_device(device.value)
+    announce_renderer(output, chosen_device, backend.value)
     saved = transfer_to_folder(
         portrait,
         donor,
@@ -59,7 +62,7 @@ def transfer(
         shape=what is not What.texture,
         texture=what is not What.shape,
         model=model,
-        device=choose_device(device.value),
+        device=chosen_device,
         backend=backend.value,
     )
     change = saved.change

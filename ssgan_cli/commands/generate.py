@@ -10,6 +10,7 @@ import typer
 
 from ssgan_cli.console import Output
 from ssgan_cli.options import Backend, BackendOption, Device, DeviceOption, JsonOption, parse_seeds
+from ssgan_cli.renderer import announce_renderer
 from ssgan_core.errors import SsganError
 from ssgan_core.files import read_json
 
@@ -51,6 +52,8 @@ def generate(
     from ssgan_core.synthesis import choose_device, save_portraits
 
     label = cameras.label(radians(yaw), radians(pitch)) if camera is None else _read_camera(camera)
+    chosen_device = choose_device(device.value)
+    announce_renderer(output, chosen_device, backend.value)
     with output.progress("portraits", "images") as progress:
         saved = save_portraits(
             model,
@@ -58,7 +61,7 @@ def generate(
             label,
             out,
             psi=psi,
-            device=choose_device(device.value),
+            device=chosen_device,
             backend=backend.value,
             progress=progress,
         )

@@ -12,6 +12,7 @@ import typer
 
 from ssgan_cli.console import Output
 from ssgan_cli.options import Device, DeviceOption, JsonOption
+from ssgan_cli.renderer import announce_renderer
 
 if TYPE_CHECKING:
     from ssgan_core.config import Config
@@ -67,6 +68,7 @@ def train(
             output.note(f"continuing {folder} (--new begins a new run instead)")
         folder = folder or runs.create_run(out, run_name)
     output.say(f"run {folder}: {len(dataset)} portraits of {dataset.resolution} px on {chosen_device}")
+    announce_renderer(output, chosen_device, recipe.model.backend)
     with _StopSignals(output).caught() as stop, output.progress("training", "images") as progress:
         result = train_model(
             dataset,

@@ -10,6 +10,7 @@ import typer
 
 from ssgan_cli.console import Output
 from ssgan_cli.options import Backend, BackendOption, Device, DeviceOption, JsonOption
+from ssgan_cli.renderer import announce_renderer
 
 
 def video(
@@ -50,6 +51,8 @@ def video(
     from ssgan_core.video import film
 
     labels = cameras.orbit(frames, radians(yaw_range), radians(pitch_range if orbit else 0.0))
+    chosen_device = choose_device(device.value)
+    announce_renderer(output, chosen_device, backend.value)
     with output.progress("video", "frames") as progress:
         saved = film(
             portrait,
@@ -58,7 +61,7 @@ def video(
             fps=fps,
             size=size,
             model=model,
-            device=choose_device(device.value),
+            device=chosen_device,
             backend=backend.value,
             progress=progress,
         )

@@ -151,10 +151,20 @@ def test_doctor_reports_facts(ssgan):
     facts = json.loads(result.stdout)
     assert facts["ssgan"] == __version__
     assert re.match(r"3\.\d+", facts["python"])
-    assert "reference" in facts["renderer"]
+    assert facts["renderer"].startswith(("native", "reference"))
     assert "smoke_cpu" in facts["recipes"]
     assert os.path.exists(facts["ffmpeg"])
     assert facts["torch"] in result.stderr
+
+
+def test_warnings_are_lines_without_code():
+    code = (
+        "import warnings, sys\nfrom ssgan_cli.commands import weights\nfrom ssgan_cli.app import main\n"
+        "weights.Output = lambda as_json: warnings.warn('slower [here]')\n"
+        "sys.argv = ['ssgan', 'weights', 'verify']\nmain()"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.stderr.splitlines()[0] == "warning: slower [here]"
 
 
 def test_weights_list_without_any(ssgan, monkeypatch, tmp_path):

@@ -26,10 +26,11 @@ def wheel(tmp_path_factory):
     return path
 
 
-def test_wheel_holds_recipes_licence_and_no_tests(wheel):
+def test_wheel_holds_recipes_kernels_licence_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for recipe in (ROOT / "configs").glob("*.yaml"):
-        assert f"ssgan_core/_shipped/configs/{recipe.name}" in names
+    for folder in ("configs", "cuda"):
+        for file in (ROOT / folder).iterdir():
+            assert f"ssgan_core/_shipped/{folder}/{file.name}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "ssgan_core/py.typed" in names
     tops = {name.split("/")[0] for name in names}
