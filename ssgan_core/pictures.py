@@ -113,7 +113,7 @@ def _opened(source: Path | bytes, max_pixels: int, name: str) -> Iterator[Image.
         reason = (
             error.strerror if isinstance(error, OSError) and error.strerror else str(error) or repr(error)
         )
-        raise SsganError(f"cannot read the picture {called}: {reason}") from error
+        raise SsganError(f"cannot read {called}: {reason}") from error
 
 
 def _name_of(source: Path | bytes, name: str) -> str:

@@ -40,7 +40,7 @@ def make_entry(photo: Photo, masks: MaskSource, find_face: FindsFace, size: int)
         SsganError: with the reason to skip it.
     """
     try:
-        picture = read_image(photo.path, name="it")
+        picture = read_image(photo.path, name="the photo")
         height, width = picture.shape[:2]
         ids = masks.read(photo.path, photo.relative, width, height)
         picture = _bounded(picture)

@@ -96,7 +96,7 @@ def test_what_fails_is_skipped_with_a_reason_and_the_rest_comes_through(tmp_path
         "empty.png": "not a picture",
         "text.jpg": "not a picture",
         "torn.png": "cannot read",
-        "bomb.png": "it is too large",
+        "bomb.png": "the photo is too large",
         "faceless.png": "no face was found",
         "cut-off.png": "41 % would be made up",
         "maskless.png": "there is no mask maskless.png",
