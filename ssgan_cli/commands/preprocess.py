@@ -76,8 +76,9 @@ def preprocess(
     output.say(
         f"{report.written} portraits in {report.seconds:.1f} s{again}; {len(report.skipped)} photos skipped"
     )
-    for reason, count in Counter(reason for _, reason in report.skipped).most_common():
-        names = [name for name, given in report.skipped if given == reason]
+    kinds = [(name, reason.split(" (")[0]) for name, reason in report.skipped]  # details are in the report
+    for reason, count in Counter(kind for _, kind in kinds).most_common():
+        names = [name for name, kind in kinds if kind == reason]
         more = ", …" if count > _NAMED_PER_REASON else ""
         output.say(f"  {count} x {reason}: {', '.join(names[:_NAMED_PER_REASON])}{more}")
     output.wrote(out)

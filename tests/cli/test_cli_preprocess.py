@@ -95,10 +95,13 @@ def test_more_failures_than_portraits_exit_with_3(ssgan, stub, fetched, tmp_path
 
 
 def test_reasons_are_counted(ssgan, stub, fetched, tmp_path):
-    skipped = [(f"{i}.jpg", "no face") for i in range(5)] + [("x.jpg", "not a picture")]
+    skipped = [(f"{i}.jpg", "no face") for i in range(5)] + [
+        ("x.jpg", "truncated (34 bytes)"),
+        ("y.jpg", "truncated (5 bytes)"),
+    ]
     stub.report = Report(written=100, skipped=skipped)
     shown = ssgan("preprocess", tmp_path, tmp_path / "out").stdout
-    assert "  5 x no face: 0.jpg, 1.jpg, 2.jpg, …\n  1 x not a picture: x.jpg\n" in shown
+    assert "  5 x no face: 0.jpg, 1.jpg, 2.jpg, …\n  2 x truncated: x.jpg, y.jpg\n" in shown
 
 
 def test_errors_of_the_core_are_shown(ssgan, fetched, monkeypatch, tmp_path):
