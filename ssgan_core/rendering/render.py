@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ssgan_core.rendering import native
 from ssgan_core.rendering.grid import render_grid
 from ssgan_core.rendering.rays import Rays
 from ssgan_core.rendering.reference import render_analytic
 from ssgan_core.rendering.sampling import Maps
 
-BACKENDS = ("auto", "reference", "grid")
+BACKENDS = ("auto", "native", "reference", "grid")
 
 _FLOATS = (torch.float32, torch.float64)
 _FEATURE_FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -70,7 +71,8 @@ def render(
         depth_bounds: least and largest z of the sheets; what is integrated reaches 3 largest widths further.
         uniform: uniform segment boundaries, at least 2.
         importance: boundaries placed where a first pass over the uniform ones found weight.
-        backend: `reference` (the analytic form), `grid` (the paper's: see grid.py) or `auto` (`reference`).
+        backend: `reference` (the analytic form), `native` (the same, compiled: see native.py), `grid` (the paper's:
+            see grid.py), or `auto`: native if it can compute these maps, with a warning if it should but cannot.
 
     Returns:
         Rendering, in the dtype of `depth`.
@@ -78,6 +80,7 @@ def render(
     Raises:
         TypeError: an argument is no tensor or of a wrong dtype.
         ValueError: an argument's shape, device or values are impossible; the message names it.
+        SsganError: `native` was asked for and can neither be found nor compiled.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
@@ -86,7 +89,9 @@ def render(
     width = _width_tensor(width, depth)
     common_window = _check_values(depth, optical_depth, width, windows, rays)
     maps = Maps(features, depth, optical_depth, width, windows, common_window)
-    run = render_grid if backend == "grid" else render_analytic
+    if backend == "auto":
+        backend = "native" if native.suits(maps) and native.is_available() else "reference"
+    run = {"native": native.render_native, "reference": render_analytic, "grid": render_grid}[backend]
     return Rendering(*run(maps, rays, depth_bounds, uniform, importance))
 
 

@@ -205,11 +205,6 @@ def test_merging_neighbours_of_a_cell_changes_no_sum():
     torch.testing.assert_close(sum_features(features, weights, at_middle), expected)
 
 
-def test_auto_is_the_reference():
-    head, rays = smooth_head(8, 2, 2), camera_rays(labels(1), 4)
-    assert_same(picture(head, rays), picture(head, rays, backend="reference"), atol=0, rtol=0)
-
-
 def arguments() -> dict[str, Any]:
     head, rays = smooth_head(4, 2, 3, batch=2), camera_rays(labels(2), 3)
     return {
