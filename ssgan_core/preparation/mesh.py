@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from ssgan_core.files import read_json, sha256
+from ssgan_core.files import read_json
 
 _FILE = Path(__file__).with_name("canonical_mesh.json")
 
@@ -34,7 +35,7 @@ class CanonicalMesh:
         points: [468, 3], world units.
         mirror: [468], the point that each becomes when left and right are exchanged.
         rigid: indices of the points that do not move with the expression.
-        sha256: hex digest of the file, kept with every data set that used it.
+        sha256: hex digest of points and mirror, kept with every data set that used them.
     """
 
     points: np.ndarray
@@ -52,7 +53,8 @@ def canonical_mesh() -> CanonicalMesh:
     rigid = np.flatnonzero(points[:, 1] > points[_BASE_OF_NOSE, 1])
     for array in (points, mirror, rigid):  # shared by everyone
         array.setflags(write=False)
-    return CanonicalMesh(points, mirror, rigid, sha256(_FILE))
+    digest = sha256(points.tobytes() + mirror.tobytes()).hexdigest()
+    return CanonicalMesh(points, mirror, rigid, digest)
 
 
 def five_points(points: np.ndarray) -> np.ndarray:
