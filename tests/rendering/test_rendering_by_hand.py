@@ -31,7 +31,7 @@ def sheets(kappas: list[float], depths: list[float], rays: Rays, windows=None, *
         WIDTH,
         torch.tensor(windows or [WINDOW] * parts, dtype=torch.float64),
         rays,
-        **({"depth_bounds": (-0.2, 0.2)} | options),
+        **({"depth_bounds": (-0.2, 0.2), "backend": "reference"} | options),
     )
 
 
@@ -97,7 +97,8 @@ def test_an_empty_ray_is_exactly_empty_and_its_gradients_are_finite():
     depth = torch.zeros(1, 1, SIZE, SIZE, requires_grad=True)
     rays = Rays(AHEAD.origins.float(), AHEAD.directions.float(), AHEAD.forward.float())
     features = torch.ones(1, 1, 2, SIZE, SIZE)
-    seen = render(features, depth, kappa, WIDTH, torch.tensor([WINDOW]), rays, depth_bounds=(-0.2, 0.2))
+    window, bounds = torch.tensor([WINDOW]), (-0.2, 0.2)
+    seen = render(features, depth, kappa, WIDTH, window, rays, depth_bounds=bounds, backend="reference")
     assert seen.transmittance.item() == 1
     assert not seen.masks.any()
     assert not seen.features.any()
@@ -143,6 +144,7 @@ def test_a_tilted_plane_has_a_closed_form_however_thin(slope, width):
         depth_bounds=(-0.2, 0.2),
         uniform=4,
         importance=4,
+        backend="reference",
     )
     towards = rays.directions[0, 0]
     tau = 1.5 / abs(towards[2] - slope * towards[0]).item()
@@ -156,8 +158,9 @@ def test_the_segments_converge_to_a_brute_force_integral():
     windows = torch.tensor([WINDOW, [-0.3, -0.35, 0.3, 0.2], [-0.25, -0.4, 0.4, 0.4]], dtype=torch.float64)
     rays = camera_rays(labels(1, 0.5, dtype=torch.float64), 3)
     seen = render(
-        *head.arguments(), width, windows, rays, depth_bounds=DEPTH_BOUNDS, uniform=4097, importance=0
-    )
+        *head.arguments(), width, windows, rays,
+        depth_bounds=DEPTH_BOUNDS, uniform=4097, importance=0, backend="reference",
+    )  # fmt: skip
 
     def texels(
         image: np.ndarray, window: np.ndarray, x: np.ndarray, y: np.ndarray, outside: str

@@ -19,7 +19,13 @@ from ssgan_core.rendering.sampling import Maps
 
 
 def picture(head: SmoothHead, rays: Rays, width: Any = 0.02, **options: Any) -> Rendering:
-    return render(*head.arguments(), width, head.windows, rays, **({"depth_bounds": DEPTH_BOUNDS} | options))
+    return render(
+        *head.arguments(),
+        width,
+        head.windows,
+        rays,
+        **({"depth_bounds": DEPTH_BOUNDS, "backend": "reference"} | options),
+    )
 
 
 def assert_same(a: Rendering, b: Rendering, **tolerance: float) -> None:
