@@ -47,7 +47,7 @@ class ModelConfig:
         shell_width: final Gaussian width w of a shell, world units; never less than one texel is used.
         uniform_boundaries: boundaries placed uniformly along a ray.
         importance_boundaries: boundaries placed where the coarse weights are.
-        backend: renderer backend: auto, reference or grid (the paper's explicit form).
+        backend: renderer backend: auto, native, reference or grid (the paper's explicit form).
     """
 
     resolution: int = 256
@@ -101,8 +101,8 @@ class ModelConfig:
         _require(self.uniform_boundaries >= 2, "model.uniform_boundaries must be at least 2")
         _require(self.importance_boundaries >= 0, "model.importance_boundaries must not be negative")
         _require(
-            self.backend in ("auto", "reference", "grid"),
-            f"model.backend must be auto, reference or grid, got '{self.backend}'",
+            self.backend in ("auto", "native", "reference", "grid"),
+            f"model.backend must be auto, native, reference or grid, got '{self.backend}'",
         )
 
 
