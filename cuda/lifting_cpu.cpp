@@ -1,4 +1,4 @@
-// ssgan::lift and ssgan::lift_backward on a CPU.
+// ssgan::channels_last, ssgan::lift and ssgan::lift_backward on a CPU.
 //
 // Results do not depend on the number of threads nor on their luck: work is cut into tasks by the shapes alone, threads
 // draw tasks from a counter, and a value that several rays add to is summed by one task in a fixed order.
@@ -86,6 +86,31 @@ Tensor lay_out(const Tensor& maps, int64_t stride, float border, float padding) 
         float* texel = to + (task * (size + 2) + column) * stride;
         for (int64_t k = 0; k < parts; ++k) texel[k] = from[((b * parts + k) * size + y) * size + x] * factor;
         for (int64_t k = parts; k < stride; ++k) texel[k] = padding;
+      }
+    };
+  });
+  return result;
+}
+
+// [B, K, C, S, S] as [B, K, S, S, C], a few texels at a time, so that reads and writes both stay in the cache.
+Tensor channels_last(const Tensor& features) {
+  TORCH_CHECK(features.dim() == 5 && features.scalar_type() == at::kFloat && features.is_contiguous(),
+              "channels_last takes contiguous float32 [B, K, C, S, S]");
+  const int64_t channels = features.size(2), texels = features.size(3) * features.size(4);
+  Tensor result = at::empty(
+      {features.size(0), features.size(1), features.size(3), features.size(4), channels}, features.options());
+  const float* from = features.const_data_ptr<float>();
+  float* to = result.mutable_data_ptr<float>();
+  run_tasks(features.size(0) * features.size(1), [&] {
+    return [&](int64_t task) {
+      const float* source = from + task * channels * texels;
+      float* target = to + task * channels * texels;
+      constexpr int64_t kTile = 16;
+      for (int64_t first = 0; first < texels; first += kTile) {
+        const int64_t count = std::min(kTile, texels - first);
+        for (int64_t c = 0; c < channels; ++c) {
+          for (int64_t i = first; i < first + count; ++i) target[i * channels + c] = source[c * texels + i];
+        }
       }
     };
   });
@@ -644,6 +669,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lift_backward(
 }  // namespace ssgan
 
 TORCH_LIBRARY(ssgan, m) {
+  m.def("channels_last(Tensor features) -> Tensor");
   m.def(
       "lift(Tensor features, Tensor depth, Tensor optical_depth, Tensor width, Tensor windows, Tensor origins, "
       "Tensor directions, float low, float high, int uniform, int importance) -> (Tensor, Tensor, Tensor, Tensor, "
@@ -656,6 +682,7 @@ TORCH_LIBRARY(ssgan, m) {
 }
 
 TORCH_LIBRARY_IMPL(ssgan, CPU, m) {
+  m.impl("channels_last", &ssgan::channels_last);
   m.impl("lift", &ssgan::lift);
   m.impl("lift_backward", &ssgan::lift_backward);
 }

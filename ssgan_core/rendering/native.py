@@ -69,13 +69,19 @@ def render_native(
             f"backend native takes float32 on the cpu, got {maps.depth.dtype} on {maps.depth.device}"
         )
     _load()
-    channels_last = maps.features.permute(0, 1, 3, 4, 2).to(torch.float32).contiguous()
     features, masks, transmittance, distance, _ = torch.ops.ssgan.lift(
-        channels_last, maps.depth, maps.optical_depth, maps.width, maps.windows, rays.origins, rays.directions,
-        *depth_bounds, uniform, importance,
+        channels_last(maps.features), maps.depth, maps.optical_depth, maps.width, maps.windows,
+        rays.origins, rays.directions, *depth_bounds, uniform, importance,
     )  # fmt: skip
     cosine = torch.einsum("bpi,bi->bp", rays.directions, rays.forward)
     return features, masks, transmittance, distance * cosine
+
+
+def channels_last(features: Tensor) -> Tensor:
+    """Features [B, K, C, S, S] of any dtype as the kernel reads them: contiguous float32 [B, K, S, S, C]."""
+    if features.dtype == torch.float32 and features.is_contiguous():
+        return torch.ops.ssgan.channels_last(features)
+    return features.permute(0, 1, 3, 4, 2).to(torch.float32).contiguous()
 
 
 def _load() -> None:
@@ -106,10 +112,20 @@ def _load_library() -> None:
 
 
 def _register() -> None:
+    torch.library.register_fake("ssgan::channels_last", _fake_channels_last)
     torch.library.register_fake("ssgan::lift", _fake_lift)
     torch.library.register_fake("ssgan::lift_backward", _fake_backward)
+    torch.library.register_autograd("ssgan::channels_last", _channels_first)
     torch.library.register_autograd("ssgan::lift", _backward, setup_context=_save)
     torch.library.register_autograd("ssgan::lift_backward", _refuse)
+
+
+def _fake_channels_last(features: Tensor) -> Tensor:
+    return torch.empty_like(features.permute(0, 1, 3, 4, 2), memory_format=torch.contiguous_format)
+
+
+def _channels_first(ctx: Any, gradient: Tensor) -> Tensor:
+    return gradient.permute(0, 1, 4, 2, 3)
 
 
 def _fake_lift(

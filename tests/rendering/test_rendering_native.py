@@ -54,10 +54,9 @@ def scene(
 def lift(maps: Maps, rays: Rays, uniform: int, importance: int) -> tuple[Tensor, ...]:
     """The bare operator, whose last result are the boundaries [B, P, N]."""
     assert native.is_available()
-    channels_last = maps.features.permute(0, 1, 3, 4, 2).contiguous()
     return torch.ops.ssgan.lift(
-        channels_last, maps.depth, maps.optical_depth, maps.width, maps.windows, rays.origins, rays.directions,
-        *DEPTH_BOUNDS, uniform, importance,
+        native.channels_last(maps.features), maps.depth, maps.optical_depth, maps.width, maps.windows,
+        rays.origins, rays.directions, *DEPTH_BOUNDS, uniform, importance,
     )  # fmt: skip
 
 
@@ -277,6 +276,22 @@ def test_the_same_bits_for_any_number_of_threads(batch, pixels):
 
 
 @pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize("shape", [(2, 3, 5, 6, 6), (1, 1, 1, 2, 2), (1, 2, 33, 5, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_channels_last_and_back(shape, dtype):
+    assert native.is_available()
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(shape, generator=generator).to(dtype).requires_grad_()
+    expected = features.detach().permute(0, 1, 3, 4, 2).float()
+    for source in (features, features.transpose(0, 4).contiguous().transpose(0, 4)):
+        result = native.channels_last(source)
+        assert result.is_contiguous()
+        assert torch.equal(result, expected)
+        (gradient,) = torch.autograd.grad(result, features, 2 * expected)
+        assert torch.equal(gradient, 2 * features)
+
+
+@pytest.mark.usefixtures("kernel")
 def test_only_asked_for_gradients_are_computed():
     maps, rays = scene(8, 4, 3, 4, 0.03, True)
     depth = maps.depth.clone().requires_grad_()
@@ -310,6 +325,7 @@ def test_operators_keep_pytorchs_rules():
         rays.origins, rays.directions,
     )  # fmt: skip
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(torch.ops.ssgan.channels_last, (maps.features,), test_utils=checks)
     torch.library.opcheck(torch.ops.ssgan.lift, (*inputs, *DEPTH_BOUNDS, 4, 2), test_utils=checks)
     *outputs, boundaries = torch.ops.ssgan.lift(*inputs, *DEPTH_BOUNDS, 4, 2)
     arguments = (
@@ -354,6 +370,7 @@ def test_auto_takes_the_kernel_where_it_can():
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CXX", sys.executable)  # passes for a compiler
     monkeypatch.setenv("SSGAN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "kernels"
 
@@ -387,7 +404,7 @@ def test_a_compiler_that_fails_leaves_its_words_and_nothing_else(cache, monkeypa
     assert {path.suffix for path in cache.iterdir()} == {".log", ".lock"}
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_named(cache, tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("SSGAN_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(SsganError, match=r"not in the cache .*cannot write .*file/cache/kernels"):
