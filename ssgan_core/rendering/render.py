@@ -20,6 +20,10 @@ _FLOATS = (torch.float32, torch.float64)
 _FEATURE_FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
+class NotFiniteError(ValueError):
+    """Maps hold infinities or no numbers: the network that made them has diverged."""
+
+
 @dataclass(frozen=True)
 class Rendering:
     """What the rays see.
@@ -80,6 +84,7 @@ def render(
     Raises:
         TypeError: an argument is no tensor or of a wrong dtype.
         ValueError: an argument's shape, device or values are impossible; the message names it.
+        NotFiniteError: the same, for maps with numbers that are not finite.
         SsganError: `native` was asked for and can neither be found nor compiled.
     """
     if backend not in BACKENDS:
@@ -171,5 +176,5 @@ def _check_values(depth: Tensor, optical_depth: Tensor, width: Tensor, windows: 
         *verdicts, common_window = torch.stack([*facts_hold, (windows == windows[:1]).all()]).tolist()
     for demand, met in zip(facts, verdicts, strict=True):
         if not met:
-            raise ValueError(demand)
+            raise NotFiniteError(demand) if "finite" in demand else ValueError(demand)
     return common_window

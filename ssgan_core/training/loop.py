@@ -17,6 +17,7 @@ from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
 from ssgan_core.files import sweep_temporaries
 from ssgan_core.progress import Progress, silent
+from ssgan_core.rendering.render import NotFiniteError
 from ssgan_core.training import runs
 from ssgan_core.training.data import Batch, Examples, stream
 from ssgan_core.training.ema import update_average
@@ -84,7 +85,10 @@ def train(
 
     total, batch_size = schedule.total_images, config.training.batch
     for batch in stream(examples, batch_size, state.images, total, config.data.workers):
-        log.add(trainer.step(batch.to(device)))
+        try:
+            log.add(trainer.step(batch.to(device)))
+        except NotFiniteError as error:
+            raise trainer.divergence() from error
         progress(state.images, total, log.note())
         stopping = should_stop()
         if stopping or _crossed(state.images, batch_size, config.training.tick_kimg) or state.images == total:
@@ -156,18 +160,24 @@ class Trainer:
 
     def _apply(self, optimiser: torch.optim.Adam) -> None:
         """Take the step, unless a gradient is not finite; several such in a row end the run."""
-        parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
-        if _all_finite([p.grad for p in parameters if p.grad is not None]):
+        gradients = [
+            p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None
+        ]
+        if _all_finite(gradients):
             optimiser.step()
             self.bad_steps = 0
         else:
             self.bad_steps += 1
-        if self.bad_steps >= _MOST_BAD_STEPS or not _all_finite(parameters):
-            raise SsganError(
-                f"training diverged after {self.state.images} images: numbers that are not finite",
-                "resume from the last snapshot with a lower learning rate or a larger R1 gamma",
-            )
+        if self.bad_steps >= _MOST_BAD_STEPS:
+            raise self.divergence()
         optimiser.zero_grad(set_to_none=True)
+
+    def divergence(self) -> SsganError:
+        """The error for a run whose numbers left the finite."""
+        return SsganError(
+            f"training diverged after {self.state.images} images: numbers that are not finite",
+            "resume from the last snapshot with a lower learning rate or a larger R1 gamma",
+        )
 
 
 class _Log:
