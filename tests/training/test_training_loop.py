@@ -112,7 +112,7 @@ def test_a_run_leaves_what_it_promises(heads, tmp_path):
 
 
 def test_warm_up_learns_to_reconstruct(heads, tmp_path):
-    config = recipe(kimg=0.4, warmup_kimg=0.4, tick_kimg=0.04, generator_lr=0.005)
+    config = recipe(kimg=0.24, warmup_kimg=0.24, tick_kimg=0.04, generator_lr=0.008)
     train(heads, config, tmp_path / "run", device=CPU)
     rows = runs.read_stats(tmp_path / "run")
     for term, share in {"warmup_masks": 0.95, "warmup_depth": 0.8, "warmup_image": 0.7}.items():
