@@ -51,7 +51,7 @@ class PartGenerators(nn.Module):
         self.shape_layers = _stack(parts, latent, width, width, config.shape_layers)
         self.texture_layers = _stack(parts, latent, width, width, config.texture_layers)
         self.to_opacity = PartLinear(parts, latent, width, 1, demodulate=False, gain=0.25)
-        self.to_features = PartLinear(parts, latent, width, config.features, demodulate=False, gain=0.5)
+        self.to_features = PartLinear(parts, latent, width, config.features, demodulate=False, gain=0.2)
         self.depth_layers = _stack(
             parts, latent, 2 * _DEPTH_FREQUENCIES + 2, config.depth_width, config.depth_layers
         )
@@ -100,7 +100,7 @@ class BackgroundGenerator(nn.Module):
             1, config.latent, 2 * config.frequencies + 2, config.part_width, config.background_layers
         )
         self.to_features = PartLinear(
-            1, config.latent, config.part_width, config.features, demodulate=False, gain=0.5
+            1, config.latent, config.part_width, config.features, demodulate=False, gain=0.2
         )
 
     def forward(self, code: Tensor) -> Tensor:
