@@ -1,5 +1,5 @@
-// One ray at a time on a CPU. Parts are the vector dimension: maps hold the values of all parts of a texel side by side,
-// padded to whole blocks of kLanes.
+// One ray at a time on a CPU. Parts are the vector dimension: maps hold the values of all parts of a texel side by
+// side, padded to whole blocks of kLanes.
 //
 // Maps of depth, optical depth and width carry a border of one texel, which repeats the edge for depth and width and is
 // zero for the optical depth: bilinear samples of the padded map, clamped to its outermost centres, then are what the

@@ -25,7 +25,10 @@ from ssgan_core.files import atomic_path, cannot_write
 from ssgan_core.progress import Progress, silent
 from ssgan_core.resources import cache_folder, shipped
 
-_SOURCES = ("lifting_cpu.cpp", "lifting_rays.h", "lanes.h", "lifting.h")
+_SOURCES = (
+    "lifting_cpu.cpp", "lifting_backward.h", "lifting_forward.h", "lifting_scene.h", "lifting_rays.h", "lanes.h",
+    "lifting.h",
+)  # fmt: skip
 _INTEL = platform.machine().lower() in ("x86_64", "amd64", "i686")
 # No -ffast-math: results must not depend on how a compiler regroups sums, and rounding tricks are meant as written.
 _FLAGS = (

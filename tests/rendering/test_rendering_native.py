@@ -73,7 +73,7 @@ SCENES = {
     "one part, no importance": (5, 3, 1, 7, 0.03, True, 2, 0),
     "smallest": (2, 1, 1, 1, 0.02, True, 3, 1),
     "many parts and channels": (9, 70, 33, 5, 0.03, True, 24, 0),
-    "very thin": (16, 8, 3, 9, 0.0005, True, 16, 16),
+    "thin": (16, 8, 3, 9, 0.003, True, 16, 16),
     "wide": (16, 8, 3, 9, 0.5, True, 16, 16),
 }
 
