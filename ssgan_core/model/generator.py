@@ -126,18 +126,20 @@ class Generator(nn.Module):
         """
         size = render_resolution or self.config.render_resolution
         scale = self.config.resolution // self.config.render_resolution
-        rendering = render(
-            maps.features,
-            maps.depth,
-            maps.optical_depth,
-            self.shell_width,
-            self.windows,
-            camera_rays(labels, size),
-            depth_bounds=self.depth_bounds,
-            uniform=self.config.uniform_boundaries,
-            importance=self.config.importance_boundaries,
-            backend=self.config.backend,
-        )
+        # Geometry and sums along rays stay in fp32, whatever the networks compute in.
+        with torch.autocast(labels.device.type, enabled=False):
+            rendering = render(
+                maps.features,
+                maps.depth,
+                maps.optical_depth,
+                self.shell_width,
+                self.windows,
+                camera_rays(labels, size),
+                depth_bounds=self.depth_bounds,
+                uniform=self.config.uniform_boundaries,
+                importance=self.config.importance_boundaries,
+                backend=self.config.backend,
+            )
         square = (size, size)
         transmittance = rendering.transmittance.unflatten(-1, square)[:, None]
         background = resize_bilinear(maps.background.float(), size)

@@ -19,6 +19,8 @@ from ssgan_core.training.data import Examples, stream
 from ssgan_core.training.estimate import estimate
 from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.loop import train
+from ssgan_core.training.phases import Phases
+from ssgan_core.training.state import TrainingState
 
 CPU = torch.device("cpu")
 EXAMPLES, SIZE = 12, 16
@@ -191,3 +193,28 @@ def test_estimate_counts_what_is_there():
         16 * (small.generator_parameters + small.discriminator_parameters) + 4 * small.generator_parameters
     )
     assert large.memory_bytes - fixed == 2 * (small.memory_bytes - fixed) > 0
+
+
+def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
+    """What a GPU does, on the CPU: the networks under autocast, cameras, rays and sums not."""
+    config = recipe()
+    losses = []
+    for precision in (torch.float32, torch.bfloat16):
+        enabled = precision is torch.bfloat16
+        monkeypatch.setattr(
+            Phases, "autocast", lambda _, on=enabled: torch.autocast("cpu", torch.bfloat16, enabled=on)
+        )
+        state = TrainingState.create(config, PORTRAIT, CPU)
+        phases = Phases(config, state.generator, state.discriminator, True, CPU)
+        batch = next(stream(Examples(heads, 0, True), 4, 0, 4, workers=0))
+        rng = torch.Generator().manual_seed(0)
+        terms = phases.generator_phase(batch.labels, rng, 0)
+        terms |= phases.discriminator_phase(batch, batch.labels, rng, 0)
+        terms |= phases.r1_phase(batch, 0)
+        losses.append({name: float(value.detach()) for name, value in terms.items()})
+        with phases.autocast():
+            masks = state.generator(phases.draw_codes(2, rng), batch.labels[:2]).low_mask
+        assert masks.dtype == torch.float32
+        assert (masks.sum(1) - 1).abs().max() < 1e-5
+    for name, value in losses[0].items():
+        assert losses[1][name] == pytest.approx(value, rel=0.1, abs=0.05), name
