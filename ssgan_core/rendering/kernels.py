@@ -80,16 +80,16 @@ def build(progress: Progress = silent) -> Path:
         library.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_build(cannot_write(library, error).message, _WRITABLE) from error
-    with _lock(library.with_suffix(".lock")):
+    with _lock(library.with_suffix(".lock")) as lock:
         if not library.is_file():
             progress(0, 1, "compiling the renderer for this machine")
-            _compile(library, environment)
+            _compile(library, environment, lock)
             progress(1, 1, "compiled the renderer for this machine")
     return library
 
 
-def _compile(library: Path, environment: dict[str, str]) -> None:
-    """Compile beside the cache's libraries and publish; the lock is held."""
+def _compile(library: Path, environment: dict[str, str], lock: int) -> None:
+    """Compile beside the cache's libraries and publish; the lock is held, by a build that outlives us, too."""
     scratch, log = library.with_suffix(".building"), library.with_suffix(".log")
     try:
         shutil.rmtree(scratch, ignore_errors=True)  # a killed build's
@@ -102,7 +102,8 @@ def _compile(library: Path, environment: dict[str, str]) -> None:
         with log.open("wb") as output:
             done = subprocess.run(
                 [sys.executable, "-c", _BUILD, json.dumps(arguments)],
-                env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False,
+                env=environment, pass_fds=[lock], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                check=False,
             )  # fmt: skip
         compiled = scratch / f"{name}.so"
         if done.returncode != 0 or not compiled.is_file():
@@ -158,8 +159,8 @@ def _processor() -> str:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold a file lock; it ends with the process, however that ends."""
+def _lock(path: Path) -> Iterator[int]:
+    """Hold a file lock, which ends with the last process that has the file open; yields the file's descriptor."""
     try:
         import fcntl
     except ImportError as error:
@@ -172,4 +173,4 @@ def _lock(path: Path) -> Iterator[None]:
         raise _cannot_build(cannot_write(path, error).message, _WRITABLE) from error
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file.fileno()

@@ -414,7 +414,7 @@ def test_a_cache_that_cannot_be_written_is_named(cache, tmp_path, monkeypatch):
 def test_two_builders_compile_once(cache, monkeypatch):
     compiled = []
 
-    def compile_slowly(library: Path, environment: dict[str, str]) -> None:
+    def compile_slowly(library: Path, environment: dict[str, str], lock: int) -> None:
         compiled.append(library)
         time.sleep(0.3)
         library.write_bytes(b"library")
