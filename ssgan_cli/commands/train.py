@@ -15,6 +15,8 @@ from ssgan_cli.options import Device, DeviceOption, JsonOption
 from ssgan_cli.renderer import announce_renderer
 
 if TYPE_CHECKING:
+    import torch
+
     from ssgan_core.config import Config
     from ssgan_core.dataset.reader import PortraitDataset
     from ssgan_core.training.loop import TrainingResult
@@ -58,7 +60,7 @@ def train(
     chosen_device = choose_device(device.value)
     dataset = PortraitDataset.open(data, recipe.model.resolution)
     if dry_run:
-        _dry_run(output, recipe, dataset)
+        _dry_run(output, recipe, dataset, chosen_device)
         return
     folder = run
     if folder is None:
@@ -114,10 +116,10 @@ class _StopSignals:
             signal.signal(number, handler)
 
 
-def _dry_run(output: Output, recipe: Config, dataset: PortraitDataset) -> None:
+def _dry_run(output: Output, recipe: Config, dataset: PortraitDataset, device: torch.device) -> None:
     from ssgan_core.training.estimate import estimate
 
-    figures = estimate(recipe, dataset.schema)
+    figures = estimate(recipe, dataset.schema, device)
     output.say(f"generator       {figures.generator_parameters:,} parameters")
     output.say(f"discriminator   {figures.discriminator_parameters:,} parameters")
     output.say(f"training        {figures.images:,} images, {figures.steps:,} steps of {figures.batch}")

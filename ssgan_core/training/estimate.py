@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +36,14 @@ class Estimate:
     memory_bytes: int
 
 
-def estimate(config: Config, schema: PartSchema) -> Estimate:
-    """Build the networks on the CPU, run one sample through them, and count."""
-    device = torch.device("cpu")
-    state = TrainingState.create(config, schema, device)
-    phases = Phases(config, state.generator, state.discriminator, has_depth=False, device=device)
+def estimate(config: Config, schema: PartSchema, device: torch.device) -> Estimate:
+    """What training on `device` takes: builds the networks on the CPU, runs one sample through them, and counts."""
+    if device.type != "cpu" and config.model.backend == "auto":
+        # What `auto` means there; the CPU's compiled kernel keeps far less for the backward pass.
+        config = replace(config, model=replace(config.model, backend="reference"))
+    here = torch.device("cpu")
+    state = TrainingState.create(config, schema, here)
+    phases = Phases(config, state.generator, state.discriminator, has_depth=False, device=here)
     labels = torch.from_numpy(cameras.label(0.1, 0.05))[None]
     kept = _SavedBytes()
     with kept.counting():
@@ -48,7 +51,7 @@ def estimate(config: Config, schema: PartSchema) -> Estimate:
         state.discriminator(*phases.judged(output, 0), labels)
     # The generator phase keeps all of it; the discriminator phase keeps the discriminator's part twice, which is less.
     activations = kept.bytes * config.training.batch
-    if config.training.precision == "bf16" and torch.cuda.is_available():
+    if config.training.precision == "bf16" and device.type == "cuda":
         activations //= 2
     generator, discriminator = _parameters(state.generator), _parameters(state.discriminator)
     total = Schedule(config).total_images

@@ -186,13 +186,15 @@ def test_facts_measure_areas_and_spread(heads):
 
 
 def test_estimate_counts_what_is_there():
-    small, large = estimate(recipe(batch=4), PORTRAIT), estimate(recipe(batch=8), PORTRAIT)
+    small, large = estimate(recipe(batch=4), PORTRAIT, CPU), estimate(recipe(batch=8), PORTRAIT, CPU)
     assert small.steps == 4
     assert large.steps == 2
     fixed = (
         16 * (small.generator_parameters + small.discriminator_parameters) + 4 * small.generator_parameters
     )
     assert large.memory_bytes - fixed == 2 * (small.memory_bytes - fixed) > 0
+    # On a GPU the renderer keeps its intermediates, where the CPU's kernel computes them again.
+    assert estimate(recipe(batch=4), PORTRAIT, torch.device("cuda")).memory_bytes > small.memory_bytes
 
 
 def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
