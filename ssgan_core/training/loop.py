@@ -90,17 +90,13 @@ def train(
         except NotFiniteError as error:
             raise trainer.divergence() from error
         progress(state.images, total, log.note())
-        stopping = should_stop()
-        if stopping or _crossed(state.images, batch_size, config.training.tick_kimg) or state.images == total:
+        leaving = should_stop() or state.images == total
+        if leaving or _crossed(state.images, batch_size, config.training.tick_kimg):
             log.tick()
-        if (
-            stopping
-            or _crossed(state.images, batch_size, config.training.snapshot_kimg)
-            or state.images == total
-        ):
+        if leaving or _crossed(state.images, batch_size, config.training.snapshot_kimg):
             state.save(run, config)
             monitor.snapshot(state.average, run / f"grid-{state.images:09d}.png")
-        if stopping:
+        if leaving:
             break
     rows = runs.read_stats(run)
     return TrainingResult(runs.newest_model(run), state.images, state.images >= total, rows[0], rows[-1])
@@ -125,9 +121,15 @@ class Trainer:
         self.labels = _with_mirrored(facts.labels) if config.data.mirror else facts.labels
         self.device = device
         self.bad_steps = 0
+        self.step_is_good = True
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Show one batch: returns the loss terms."""
+        """Show one batch: returns the loss terms.
+
+        Raises:
+            SsganError: several steps in a row had gradients that are not finite.
+        """
+        self.step_is_good = True
         state, training = self.state, self.config.training
         state.generator.set_shell_width(self.schedule.shell_width(state.images))
         rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + state.steps)
@@ -136,6 +138,9 @@ class Trainer:
             self._apply(state.generator_optimiser)
         else:
             terms = self._adversarial_step(batch, rng)
+        self.bad_steps = 0 if self.step_is_good else self.bad_steps + 1
+        if self.bad_steps == _MOST_BAD_STEPS:
+            raise self.divergence()
         state.images += training.batch
         state.steps += 1
         update_average(state.average, state.generator, self.schedule.ema_decay(state.images))
@@ -159,17 +164,14 @@ class Trainer:
         return self.labels[chosen].to(self.device)
 
     def _apply(self, optimiser: torch.optim.Adam) -> None:
-        """Take the step, unless a gradient is not finite; several such in a row end the run."""
+        """Take the step, unless a gradient is not finite; that is remembered."""
         gradients = [
             p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None
         ]
         if _all_finite(gradients):
             optimiser.step()
-            self.bad_steps = 0
         else:
-            self.bad_steps += 1
-        if self.bad_steps >= _MOST_BAD_STEPS:
-            raise self.divergence()
+            self.step_is_good = False
         optimiser.zero_grad(set_to_none=True)
 
     def divergence(self) -> SsganError:

@@ -220,3 +220,17 @@ def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
         assert (masks.sum(1) - 1).abs().max() < 1e-5
     for name, value in losses[0].items():
         assert losses[1][name] == pytest.approx(value, rel=0.1, abs=0.05), name
+
+
+def test_gradients_that_stay_infinite_in_one_network_end_the_run(heads, tmp_path, monkeypatch):
+    """The other network's good steps in between must not hide them."""
+    honest = Phases.discriminator_phase
+
+    def broken(self, *arguments):
+        terms = honest(self, *arguments)
+        next(self.discriminator.parameters()).grad.fill_(float("inf"))
+        return terms
+
+    monkeypatch.setattr(Phases, "discriminator_phase", broken)
+    with pytest.raises(SsganError, match="diverged after 16 images"):
+        train(heads, recipe(kimg=0.2, r1_interval=100), tmp_path / "run", device=CPU)
