@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from ssgan_core.config import ModelConfig
-from ssgan_core.layers import EqualConv2d, leaky_relu, up2
+from ssgan_core.layers import EqualConv2d, leaky_relu, resize_bilinear, up2
 
 _LEAST_WIDTH = 16
 
@@ -50,6 +49,4 @@ class _Scale(nn.Module):
 
 def upsample_masks(masks: Tensor, size: int) -> Tensor:
     """Rendered masks [B, K + 1, R, R] at the image's size: bilinear, nothing learned, still summing to one."""
-    if masks.shape[-1] == size:
-        return masks
-    return torch.nn.functional.interpolate(masks, size=(size, size), mode="bilinear", align_corners=False)
+    return resize_bilinear(masks, size)
