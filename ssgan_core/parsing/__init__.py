@@ -1,0 +1,1 @@
+"""The face parser of this project: part probabilities and features of portraits, for measuring."""

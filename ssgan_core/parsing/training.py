@@ -1,0 +1,348 @@
+"""Trains the parser on synthetic portraits; `tools/train_parser.py` is its command line.
+
+Most steps see small pictures, which are cheap; the last ones see them at the size that the parser works at.
+The learning rate is constant while they are small and falls along a cosine to zero afterwards, so that a
+budget of time needs to be turned into a number of steps only once, at the change. Randomness is not state:
+every step draws from a generator seeded by the recipe's seed and the step, so that the same seed, data, numbers
+of steps and threads give the same weights, interrupted or not.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from ssgan_core.checkpoints import load_state, save_state
+from ssgan_core.dataset.reader import PortraitDataset
+from ssgan_core.errors import SsganError
+from ssgan_core.layers import down2
+from ssgan_core.parsing.agreement import Agreement
+from ssgan_core.parsing.augmentation import IGNORED, augment
+from ssgan_core.parsing.network import STRIDE, ParserNetwork
+from ssgan_core.parsing.parser import SIZE, FaceParser
+from ssgan_core.parts import PORTRAIT
+from ssgan_core.progress import Progress, silent
+
+_HELD_OUT = 20  # every so many-th person is never trained on
+_RAREST = 8.0  # largest weight of a part in the cross-entropy
+_EVAL_BATCH = 8
+_SAVE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything but the data that decides the weights.
+
+    Attributes:
+        seed: of initial weights and every step's chance.
+        small_steps: steps on small pictures; None = until `small_share` of a time budget is used up.
+        full_steps: steps at full size; None = as many as the rest of the budget allows.
+        small_share: part of a time budget that small pictures get.
+        size: side of the full pictures, pixels, a multiple of 64; small ones have half of it.
+        small_batch, full_batch: pictures a step.
+        learning_rate, weight_decay, betas: of AdamW.
+        warmup_steps: steps in which the learning rate rises from zero.
+        average_decay: of the moving average of the weights, once there are steps enough behind it.
+        largest_gradient: norm that gradients are cut to.
+    """
+
+    seed: int = 0
+    small_steps: int | None = None
+    full_steps: int | None = None
+    small_share: float = 0.6
+    size: int = SIZE
+    small_batch: int = 16
+    full_batch: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    betas: tuple[float, float] = (0.9, 0.99)
+    warmup_steps: int = 50
+    average_decay: float = 0.998
+    largest_gradient: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.size % (2 * STRIDE):
+            raise SsganError(f"the size must be a multiple of {2 * STRIDE}, got {self.size}")
+        if (self.small_steps is None) != (self.full_steps is None):
+            raise SsganError("both numbers of steps are given, or none", "name the small and the full steps")
+        if self.full_steps is not None and self.full_steps < 1:
+            raise SsganError(f"at least one step must be at full size, got {self.full_steps}")
+
+
+class TrainingData:
+    """The portraits of a data set in memory, some people held out.
+
+    Attributes:
+        images: uint8 [N, 3, S, S].
+        masks: uint8 ids [N, S, S].
+        held_out: indices that are never trained on.
+        facts: number of portraits, seeds and a digest of names and masks, for the record.
+        part_weights: of each part in the cross-entropy [13]: by the root of how rare its pixels are.
+    """
+
+    def __init__(self, path: Path, size: int = SIZE, progress: Progress = silent) -> None:
+        """Read a data set; a larger one is reduced to `size`.
+
+        Raises:
+            SsganError: it is none, its parts are others than parts.PORTRAIT, or it has too few people.
+        """
+        data = PortraitDataset.open(path, size)
+        if data.schema.names != PORTRAIT.names:
+            raise SsganError(f"{path} has other parts than the parser", "train on what 'ssgan synth' writes")
+        count = len(data)
+        self.images = torch.empty(count, 3, size, size, dtype=torch.uint8)
+        self.masks = torch.empty(count, size, size, dtype=torch.uint8)
+        people, seeds = [], set()
+        for index in range(count):
+            self.images[index] = torch.from_numpy(data.image(index)).permute(2, 0, 1)
+            self.masks[index] = torch.from_numpy(data.mask(index))
+            meta = data.meta(index)
+            people.append(meta.get("identity", index))
+            seeds.add(meta.get("seed"))
+            progress(index + 1, count, "reading")
+        last = np.unique(people)[_HELD_OUT - 1 :: _HELD_OUT]
+        is_held_out = np.isin(people, last)
+        self.held_out = np.flatnonzero(is_held_out)
+        self._trained = torch.from_numpy(np.flatnonzero(~is_held_out))
+        if not len(self.held_out):
+            raise SsganError(f"{path} shows fewer than {_HELD_OUT} people", "a parser needs thousands")
+        digest = hashlib.sha256(json.dumps(data.names).encode())
+        digest.update(self.masks.numpy().data)
+        self.facts: dict[str, Any] = {
+            "portraits": count,
+            "people": len(np.unique(people)),
+            "seeds": sorted(str(seed) for seed in seeds),
+            "sha256": digest.hexdigest(),
+        }
+        pixels = torch.stack([torch.bincount(mask.flatten(), minlength=13) for mask in self.masks])
+        shares = pixels.sum(0) / pixels.sum()
+        roots = shares.sqrt()
+        self.part_weights = (1 / (roots * roots.sum()).clamp_min(1e-6)).clamp_max(_RAREST)
+        # A portrait is drawn as often as the rarest part that it shows asks for: glasses, hats and earrings.
+        shown = (pixels > 0).float()
+        rarity = shown / shown.mean(0).clamp_min(1e-6).sqrt()
+        self._odds = rarity.amax(1)[self._trained]
+
+    def batch(self, count: int, small: bool, draw: Generator) -> tuple[Tensor, Tensor]:
+        """Random portraits: images [B, 3, S, S] in [0, 1] and ids [B, S, S] int64, at half size if `small`."""
+        chosen = self._trained[torch.multinomial(self._odds, count, replacement=True, generator=draw)]
+        images, masks = self.images[chosen].float() / 255, self.masks[chosen].long()
+        if not small:
+            return images, masks
+        # Any of the four: one and the same would shift all masks by half a pixel.
+        row, column = torch.randint(0, 2, (2,), generator=draw).tolist()
+        return down2(images), masks[:, row::2, column::2]
+
+
+def parsing_loss(logits: Tensor, masks: Tensor, part_weights: Tensor) -> Tensor:
+    """Weighted cross-entropy plus soft Dice of the parts that the batch shows.
+
+    Args:
+        logits: [B, C, S, S].
+        masks: ids [B, S, S] int64; pixels with IGNORED do not count.
+        part_weights: [C].
+    """
+    entropy = F.cross_entropy(logits, masks, part_weights, ignore_index=IGNORED)
+    known = masks != IGNORED
+    ids = masks[known]
+    probabilities = logits.softmax(1).movedim(1, -1)[known]
+    classes = logits.shape[1]
+    zeros = torch.zeros(classes, device=logits.device)
+    truth = torch.bincount(ids, minlength=classes).float()
+    both = zeros.index_add(0, ids, probabilities.gather(1, ids[:, None])[:, 0])
+    dice = 1 - 2 * both / (truth + probabilities.sum(0)).clamp_min(1.0)
+    return entropy + dice[truth > 0].mean()
+
+
+class ParserTraining:
+    """Network, moving average, optimiser and how far they have come.
+
+    Attributes:
+        recipe: with the numbers of steps as far as they are decided.
+        average: the moving average of the network's weights: the result.
+        steps: done so far.
+        seconds: spent so far, over all sessions.
+    """
+
+    def __init__(self, data: TrainingData, recipe: Recipe) -> None:
+        self.data = data
+        self.recipe = recipe
+        self.steps = 0
+        self.seconds = 0.0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            self.network = ParserNetwork(len(PORTRAIT.parts))
+        self._average = AveragedModel(
+            self.network,
+            # A young average remembers less, or the initial weights would stay in it.
+            avg_fn=lambda mean, new, count: mean.lerp(
+                new, 1 - min(recipe.average_decay, (1 + int(count)) / (10 + int(count)))
+            ),
+        )
+        self._optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=0.0, betas=recipe.betas, weight_decay=recipe.weight_decay
+        )
+
+    @property
+    def average(self) -> ParserNetwork:
+        network = self._average.module
+        assert isinstance(network, ParserNetwork)
+        return network
+
+    @property
+    def small(self) -> bool:
+        """Whether the next step sees small pictures."""
+        return self.recipe.small_steps is None or self.steps < self.recipe.small_steps
+
+    @property
+    def total_steps(self) -> int | None:
+        """Of the whole training; None while a time budget has not been turned into steps."""
+        small, full = self.recipe.small_steps, self.recipe.full_steps
+        return None if small is None or full is None else small + full
+
+    def step(self) -> float:
+        """One step; returns its loss."""
+        recipe = self.recipe
+        draw = Generator().manual_seed(
+            int(np.random.SeedSequence([recipe.seed, self.steps]).generate_state(1, np.uint64)[0])
+        )
+        batch = recipe.small_batch if self.small else recipe.full_batch
+        images, masks = augment(*self.data.batch(batch, self.small, draw), PORTRAIT, draw)
+        logits = F.interpolate(
+            self.network(images), size=masks.shape[1:], mode="bilinear", align_corners=False
+        )
+        loss = parsing_loss(logits, masks, self.data.part_weights)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._learning_rate()
+        self._optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.largest_gradient)
+        self._optimiser.step()
+        self._average.update_parameters(self.network)
+        self.steps += 1
+        return loss.item()
+
+    def _learning_rate(self) -> float:
+        recipe = self.recipe
+        rate = recipe.learning_rate * min(1.0, (self.steps + 1) / recipe.warmup_steps)
+        if self.small:
+            return rate
+        assert recipe.small_steps is not None
+        assert recipe.full_steps is not None
+        done = (self.steps - recipe.small_steps) / recipe.full_steps
+        return rate * 0.5 * (1 + math.cos(math.pi * done))
+
+    def plan(self, seconds_left: float) -> None:
+        """Turn the rest of a time budget into steps at full size, of which a copy takes three to find the pace."""
+        scratch = copy.deepcopy(self, {id(self.data): self.data})  # all but the data
+        scratch.recipe = replace(self.recipe, small_steps=self.steps, full_steps=3)
+        scratch.step()
+        started = time.monotonic()
+        scratch.step()
+        scratch.step()
+        pace = (time.monotonic() - started) / 2
+        self.recipe = replace(
+            self.recipe, small_steps=self.steps, full_steps=max(1, int(seconds_left / pace))
+        )
+
+    def validate(self, limit: int | None = None) -> Agreement:
+        """How the average does on the people held out, as drawn."""
+        parser = FaceParser(copy.deepcopy(self.average), PORTRAIT, {}, "")
+        found = Agreement(len(PORTRAIT.parts))
+        indices = self.data.held_out[:limit]
+        for start in range(0, len(indices), _EVAL_BATCH):
+            chosen = torch.from_numpy(indices[start : start + _EVAL_BATCH])
+            seen = parser.mask(self.data.images[chosen].float() / 127.5 - 1)
+            for truth, predicted in zip(self.data.masks[chosen], seen, strict=True):
+                found.add(truth.numpy(), predicted.numpy())
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write all that `restore` needs, atomically."""
+        save_state(
+            path,
+            {
+                "recipe": json.dumps(asdict(self.recipe)),
+                "data": self.data.facts["sha256"],
+                "steps": self.steps,
+                "seconds": self.seconds,
+                "network": self.network.state_dict(),
+                "average": self._average.state_dict(),
+                "optimiser": self._optimiser.state_dict(),
+            },
+        )
+
+    def restore(self, path: Path) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            SsganError: it is damaged, or was written for other data or another recipe.
+        """
+        state = load_state(path)
+        hint = "remove it to begin anew"
+        try:
+            stored = json.loads(state["recipe"])
+            stored["betas"] = tuple(stored["betas"])
+            recipe = Recipe(**stored)
+            wanted = self.recipe
+            decided = replace(
+                recipe,
+                small_steps=wanted.small_steps if wanted.small_steps is None else recipe.small_steps,
+                full_steps=wanted.full_steps if wanted.full_steps is None else recipe.full_steps,
+            )
+            if decided != wanted or state["data"] != self.data.facts["sha256"]:
+                raise SsganError(f"{path} was written for another recipe or other data", hint)
+            self.network.load_state_dict(state["network"])
+            self._average.load_state_dict(state["average"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            self.recipe, self.steps, self.seconds = recipe, state["steps"], state["seconds"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise SsganError(f"{path} is no state of a parser's training", hint) from error
+
+
+def train(
+    training: ParserTraining, state: Path, minutes: float | None = None, progress: Progress = silent
+) -> None:
+    """Train to the end, saving the state every minute; goes on where a saved state stopped.
+
+    Args:
+        training: new, or restored.
+        state: file for the state.
+        minutes: time budget over all sessions; needed unless the recipe says both numbers of steps.
+        progress: called after every step, with thousandths of the budget until steps are decided.
+
+    Raises:
+        SsganError: neither steps nor minutes are given, or the disk is full.
+    """
+    if minutes is None and training.total_steps is None:
+        raise SsganError("a training needs an end", "give minutes, or both numbers of steps")
+    budget = math.inf if minutes is None else 60 * minutes
+    saved = time.monotonic()
+    losses: list[float] = []
+    while training.total_steps is None or training.steps < training.total_steps:
+        started = time.monotonic()
+        if training.total_steps is None and training.seconds >= training.recipe.small_share * budget:
+            training.plan(budget - training.seconds)
+        losses = [*losses[-99:], training.step()]
+        training.seconds += time.monotonic() - started
+        note = f"loss {np.mean(losses):.3f}, step {training.steps}"
+        if training.total_steps is None:
+            progress(int(1000 * training.seconds / budget), 1000, note)
+        else:
+            progress(training.steps, training.total_steps, note)
+        if time.monotonic() - saved > _SAVE_SECONDS:
+            training.save(state)
+            saved = time.monotonic()
+    training.save(state)
