@@ -15,7 +15,7 @@ except ImportError as error:
     raise SsganError("synthetic portraits need numba", "pip install numba") from error
 
 
-_SOURCES = ("jit", "primitives", "fields", "tracing", "shading", "render")  # the modules that hold kernels
+_SOURCES = ("jit", "template", "bust", "raster", "lighting", "render")  # the modules that hold kernels
 
 
 def _fingerprint() -> str:

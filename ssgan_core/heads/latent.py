@@ -17,8 +17,9 @@ from ssgan_core.heads.sampler import Identity, sample_identity, traits
 
 _POPULATION_SEED = 20_240_107  # any fixed one: it only fixes which sample the ranks refer to
 _POPULATION = 2000
-_LEAST_VARIANCE = 0.05  # of a principal direction: below it, whitening would blow up rounding
+_LEAST_VARIANCE = 0.01  # of a principal direction: below it, whitening would blow up rounding
 _NORMAL = NormalDist()
+_RANK_SCORES = np.array([_NORMAL.inv_cdf((rank + 0.5) / _POPULATION) for rank in range(_POPULATION)])
 
 
 def latent_parameters(identity: Identity) -> np.ndarray:
@@ -39,17 +40,23 @@ class _Population:
 @lru_cache(maxsize=1)
 def _population() -> _Population:
     people = [sample_identity(_POPULATION_SEED, index) for index in range(_POPULATION)]
+    rng = np.random.default_rng(_POPULATION_SEED)
     values, shares = {}, {}
+    columns: list[np.ndarray] = []
     for trait in traits():
         column = np.array([getattr(person, trait.name) for person in people])
         if choices := trait.metadata.get("choices"):
             counts = np.bincount(column, minlength=choices) + 0.5
             shares[trait.name] = counts / counts.sum()
+            rows = [_choice_scores(rng, value, shares[trait.name]) for value in column.tolist()]
+            columns += list(np.array(rows).T)
         else:
             values[trait.name] = np.sort(column)
-    raw = _Population(values, shares, np.zeros(0))
-    scores = np.stack([_scores(person, raw) for person in people])
-    variances, directions = np.linalg.eigh(np.cov(scores.T))
+            order = np.lexsort((rng.random(len(column)), column))  # equal values in random order
+            scores = np.empty(len(column))
+            scores[order] = _RANK_SCORES
+            columns.append(scores)
+    variances, directions = np.linalg.eigh(np.cov(np.stack(columns)))
     gains = 1 / np.sqrt(np.maximum(variances, _LEAST_VARIANCE))
     return _Population(values, shares, (directions * gains) @ directions.T)
 

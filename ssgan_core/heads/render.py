@@ -1,22 +1,39 @@
-"""One view of an identity: image, mask and depth from the same rays."""
+"""One view of an identity: image, mask and depth from the same samples, nine a pixel."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from ssgan_core import cameras
-from ssgan_core.heads.fields import painted
-from ssgan_core.heads.jit import entry, kernel
+from ssgan_core.heads import raster, shading, textures
+from ssgan_core.heads.backdrop import build_backdrop
+from ssgan_core.heads.compose import Scene, build_scene
+from ssgan_core.heads.jit import entry
+from ssgan_core.heads.lighting import towards
 from ssgan_core.heads.sampler import Identity
-from ssgan_core.heads.sculpt import sculpt
-from ssgan_core.heads.shading import backdrop, display, reach, shade, surface_normal
-from ssgan_core.heads.tracing import FAR, clear_depth, march
+from ssgan_core.heads.scene import Material
+from ssgan_core.heads.shading import Palette, Samples
 from ssgan_core.parts import PORTRAIT
 
-_BLOCK = 8  # pixels a side that share one cone march
+_SAMPLES = 3  # a side of a pixel; odd, so that one lies at its centre
+_PART = {name: index for index, name in enumerate(PORTRAIT.names)}
+_PART_OF_MATERIAL = {
+    Material.EYE: "eyes",
+    Material.MOUTH: "mouth",
+    Material.HAIR: "hair",
+    Material.BROW: "brows",
+    Material.BEARD: "skin",
+    Material.LASH: "eyes",
+    Material.CLOTH: "cloth",
+    Material.HAT: "hat",
+    Material.FRAME: "glasses",
+    Material.LENS: "glasses",
+    Material.METAL: "earrings",
+}
 
 
 @dataclass(frozen=True)
@@ -24,9 +41,10 @@ class SyntheticView:
     """One rendered portrait.
 
     Attributes:
-        image: sRGB [H, W, 3], uint8, anti-aliased with four samples where it varies.
-        mask: ids of parts.PORTRAIT [H, W], uint8, at pixel centres.
-        depth: z_cam in world units [H, W], float32, at pixel centres; 0 where there is background.
+        image: sRGB [H, W, 3], uint8, the mean of nine samples a pixel.
+        mask: ids of parts.PORTRAIT [H, W], uint8: what most of a pixel's samples show.
+        depth: z_cam in world units [H, W], float32, of what the mask names: at the pixel's centre if it is seen
+            there, else the mean of the samples that show it; 0 where there is background.
     """
 
     image: np.ndarray
@@ -42,135 +60,296 @@ def render_portrait(identity: Identity, label: np.ndarray, size: int) -> Synthet
         label: camera label [25] (see ssgan_core.cameras); the portrait must lie at depths 2.05 to 3.35.
         size: pixels along each side, at least 8.
     """
-    made = sculpt(identity)
+    scene = build_scene(identity)
     pose, matrix = cameras.split_label(label)
-    to_world = pose[:3, :3] @ np.linalg.inv(matrix)  # image coordinates (u, v, 1) -> direction with z_cam = 1
-    origin = np.ascontiguousarray(pose[:3, 3])
-    starts = _clear_depths(made.numbers, made.maps, made.blobs, origin, to_world, size)
-    colours = np.zeros((size, size, 3))
-    depth = np.zeros((size, size))
-    mask = np.zeros((size, size), np.uint8)
-    surface = np.zeros((size, size), np.uint8)
-    lights = np.zeros((size, size, 2))
-    view = (made.numbers, made.maps, made.blobs, origin, to_world, starts)
-    found = (colours, lights, depth, mask, surface)
-    _trace(*view, np.ones((size, size), np.bool_), 1, *found)
-    _trace(*view, _busy(mask, colours), 4, *found)
-    return SyntheticView(np.clip(colours + 0.5, 0, 255).astype(np.uint8), mask, depth.astype(np.float32))
+    projection = raster.pinhole(pose, matrix, size * _SAMPLES)
+    seen = draw(scene, projection)
+    colours, parts = paint(np, scene, palette(identity, scene), seen, projection, build_backdrop(identity))
+    return resolve(colours, parts, seen.depth(projection), size)
 
 
-def _busy(mask: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Pixels whose 3 x 3 neighbourhood shows an edge or fine texture [H, W], bool."""
-    grey = colours.mean(axis=2)
-    low, high = grey.copy(), grey.copy()
-    differs = np.zeros(mask.shape, bool)
-    for axis in (0, 1):
-        for array, pick in ((low, np.minimum), (high, np.maximum)):
-            before = array.copy()
-            forward, back = _halves(axis)
-            array[forward] = pick(array[forward], before[back])
-            array[back] = pick(array[back], before[forward])
-        forward, back = _halves(axis)
-        edge = mask[forward] != mask[back]
-        differs[forward] |= edge
-        differs[back] |= edge
-    small = np.isin(
-        mask, [PORTRAIT.names.index(name) for name in ("eyes", "brows", "mouth", "glasses", "earrings")]
-    )
-    return ((high - low > 14.0) & (mask > 0)) | differs | small
+@dataclass(frozen=True)
+class Drawn:
+    """What every sample shows. S samples a side.
 
-
-def _halves(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    after, before = slice(1, None), slice(None, -1)
-    return ((after,), (before,)) if axis == 0 else ((slice(None), after), (slice(None), before))
-
-
-@kernel
-def _ray(to_world, u, v):
-    return (
-        to_world[0, 0] * u + to_world[0, 1] * v + to_world[0, 2],
-        to_world[1, 0] * u + to_world[1, 1] * v + to_world[1, 2],
-        to_world[2, 0] * u + to_world[2, 1] * v + to_world[2, 2],
-    )
-
-
-@entry
-def _clear_depths(s, maps, blobs, origin, to_world, size):
-    blocks = (size + _BLOCK - 1) // _BLOCK
-    starts = np.empty((blocks, blocks))
-    # half the diagonal of a block and its margin, in image widths, times the widest column of to_world
-    spread = (
-        0.7072
-        * (_BLOCK + 1.0)
-        / size
-        * math.sqrt(to_world[0, 0] ** 2 + to_world[1, 0] ** 2 + to_world[2, 0] ** 2)
-    )
-    for j in range(blocks):
-        for i in range(blocks):
-            dx, dy, dz = _ray(to_world, (i + 0.5) * _BLOCK / size, (j + 0.5) * _BLOCK / size)
-            starts[j, i] = clear_depth(s, maps, blobs, origin[0], origin[1], origin[2], dx, dy, dz, spread)
-    return starts
-
-
-@kernel
-def _hit(s, maps, blobs, origin, dx, dy, dz, start):
-    """Depth, surface id and point where a ray meets something; id 0 where it meets nothing."""
-    depth, part = 0.0, 0
-    if start < FAR:
-        depth, part = march(s, maps, blobs, origin[0], origin[1], origin[2], dx, dy, dz, start)
-    return depth, part, origin[0] + depth * dx, origin[1] + depth * dy, origin[2] + depth * dz
-
-
-@kernel
-def _nearest(depth, i, j):
-    """Least depth of a pixel and its neighbours; 0 if any shows background."""
-    size = depth.shape[0]
-    least = depth[j, i]
-    for row in range(max(j - 1, 0), min(j + 2, size)):
-        for column in range(max(i - 1, 0), min(i + 2, size)):
-            least = min(least, depth[row, column])
-    return least
-
-
-@entry
-def _trace(s, maps, blobs, origin, to_world, starts, chosen, samples, colours, lights, depth, mask, surface):
-    """Colour the chosen pixels with one ray through the centre, or with four rays.
-
-    One ray also sets depth, mask and surface id, and keeps the shares of key and ambient light [H, W, 2];
-    four take those shares over where they meet the same surface as the centre.
+    Attributes:
+        shown: triangle numbers [S, S] int32, -1 for none.
+        nearness: [S, S] float32.
+        screen: [V + 2 P, 3] float32 projected vertices: surfaces, then both sides of strand points.
+        triangles: [T, 3] int32 of all triangles, into `screen`.
     """
-    size = mask.shape[0]
-    for j in range(size):
-        for i in range(size):
-            if not chosen[j, i]:
-                continue
-            start = starts[j // _BLOCK, i // _BLOCK]
-            if samples == 4:
-                start = max(start, _nearest(depth, i, j) - 0.02)
-            red, green, blue = 0.0, 0.0, 0.0
-            for k in range(samples):
-                u, v = (i + 0.5) / size, (j + 0.5) / size
-                if samples == 4:
-                    u, v = u + ((k & 1) - 0.5) * 0.5 / size, v + ((k >> 1) - 0.5) * 0.5 / size
-                dx, dy, dz = _ray(to_world, u, v)
-                t, part, x, y, z = _hit(s, maps, blobs, origin, dx, dy, dz, start)
-                paint = painted(s, maps, part, x, y, z)
-                if part == 0:
-                    r, g, b = backdrop(s, u, v)
-                else:
-                    nx, ny, nz = surface_normal(s, maps, blobs, part, x, y, z)
-                    if samples == 4 and part == surface[j, i] and abs(t - depth[j, i]) < 0.02:
-                        shadow, ambient = lights[j, i, 0], lights[j, i, 1]
-                    else:
-                        shadow, ambient = reach(s, maps, blobs, x, y, z, nx, ny, nz)
-                    length = -math.sqrt(dx * dx + dy * dy + dz * dz)
-                    vx, vy, vz = dx / length, dy / length, dz / length
-                    r, g, b = shade(s, maps, paint, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient)
-                    if samples == 1:
-                        lights[j, i, 0], lights[j, i, 1] = shadow, ambient
-                if samples == 1:
-                    depth[j, i], mask[j, i], surface[j, i] = t, paint, part
-                red, green, blue = red + display(r), green + display(g), blue + display(b)
-            colours[j, i, 0] = red / samples
-            colours[j, i, 1] = green / samples
-            colours[j, i, 2] = blue / samples
+
+    shown: np.ndarray
+    nearness: np.ndarray
+    screen: np.ndarray
+    triangles: np.ndarray
+
+    def depth(self, projection: raster.Projection) -> np.ndarray:
+        """z_cam [S, S] float32; 0 where nothing is."""
+        return np.where(self.shown >= 0, projection.depth(np.where(self.shown >= 0, self.nearness, 1)), 0)
+
+
+def view_geometry(scene: Scene, projection: raster.Projection) -> tuple[np.ndarray, np.ndarray]:
+    """All triangles of a view: points [V + 2 P, 3] in the world and triangles [T, 3].
+
+    Hairs are ribbons that face the camera, at least one sample wide.
+    """
+    facing = scene.strand_points - projection.origin.astype(np.float32)
+    depth = facing @ projection.rotation[2].astype(np.float32)
+    sides, ribbons = scene.ribbons(facing, 1.05 * depth / float(projection.scale[0]))
+    triangles = np.concatenate([scene.culled, scene.open, ribbons + np.int32(len(scene.points))])
+    return np.concatenate([scene.points, sides]), triangles
+
+
+def draw(scene: Scene, projection: raster.Projection) -> Drawn:
+    """Project and rasterise a scene."""
+    points, triangles = view_geometry(scene, projection)
+    screen = projection.project(points)
+    nearness, shown = raster.empty_buffers(projection.size)
+    closed = len(scene.culled)
+    raster.rasterise(screen, triangles[:closed], 0, True, nearness, shown)
+    raster.rasterise(screen, triangles[closed:], closed, False, nearness, shown)
+    return Drawn(shown, nearness, screen, triangles)
+
+
+def palette(identity: Identity, scene: Scene) -> Palette:
+    """The identity's numbers for the shaders, in NumPy."""
+    lights = scene.lights
+    names = (
+        "age", "blush", "brow_shade", "freckles", "hair_pattern", "lip_redness", "makeup", "skin_pattern",
+        "skin_shine",
+    )  # fmt: skip
+    numbers = {name: float(getattr(identity, name)) for name in names}
+    numbers["pattern"] = float(identity.pattern)
+    numbers["contrast_trim"] = float(identity.hair_pattern > 0.55)
+
+    def column(values: Any) -> np.ndarray:
+        return np.asarray(values, np.float32)[:, None]
+
+    return Palette(
+        **{name: column(identity.colour(name)) for name in ("skin", "hair", "iris", "cloth", "trim", "hat")},
+        lamp=column(lights.lamp),
+        lamp_colour=column(lights.lamp_colour),
+        rim=column(lights.rim),
+        rim_colour=column(lights.rim_colour),
+        gaze=column(towards(identity.gaze_yaw, identity.gaze_pitch)),
+        eye_centres=scene.eye_centres.T.copy(),
+        noise=textures.noise(),
+        curve=_curve(),
+        numbers=numbers,
+        constant=column,
+    )
+
+
+@cache
+def _curve() -> np.ndarray:
+    return np.array(shading.curve_table(), np.float32)
+
+
+def paint(
+    xp: Any,
+    scene: Scene,
+    palette: Palette,
+    drawn: Drawn,
+    projection: raster.Projection,
+    backdrop: Any,
+) -> tuple[Any, Any]:
+    """Colours [3, S, S] (sRGB 0..1, float32) and part ids [S, S] of all samples."""
+    size = projection.size
+    colours = shading.tone_curve(xp, palette.curve, _enlarged(backdrop, size) * np.float32(scene.lights.exposure))
+    colours = colours.reshape(3, -1)
+    parts = np.zeros(size * size, np.uint8)
+    shown = drawn.shown.ravel()
+    for material in Material:
+        first, last = _range(scene.materials, material)
+        if first == last:
+            continue
+        for chunk in _chunks(np.nonzero(_of_material(scene.materials, shown, material))[0]):
+            samples = gather(scene, drawn, projection, chunk, shown[chunk])
+            light = _SHADERS[material](xp, samples, palette)
+            colours[:, chunk] = shading.tone_curve(xp, palette.curve, light * np.float32(scene.lights.exposure))
+            parts[chunk] = (
+                skin_part(samples) if material == Material.SKIN else _PART[_PART_OF_MATERIAL[material]]
+            )
+    return colours.reshape(3, size, size), parts.reshape(size, size)
+
+
+def _shade_cloth(xp: Any, s: Samples, p: Palette) -> Any:
+    return shading.fabric(xp, s, p, p.cloth, 0.0)
+
+
+def _shade_hat(xp: Any, s: Samples, p: Palette) -> Any:
+    return shading.fabric(xp, s, p, p.hat, 260.0)
+
+
+def _shade_frame(xp: Any, s: Samples, p: Palette) -> Any:
+    return shading.hard(xp, s, p, 0.25 * p.trim + 0.006, 0.05)
+
+
+def _shade_lens(xp: Any, s: Samples, p: Palette) -> Any:
+    return shading.hard(xp, s, p, p.one([0.012, 0.011, 0.011]), 0.09)
+
+
+def _shade_metal(xp: Any, s: Samples, p: Palette) -> Any:
+    gold = p.numbers["hair_pattern"] > 0.4
+    return shading.hard(xp, s, p, p.one([0.80, 0.56, 0.22] if gold else [0.62, 0.62, 0.65]), 0.8)
+
+
+_SHADERS = {
+    Material.SKIN: shading.skin,
+    Material.EYE: shading.eye,
+    Material.MOUTH: shading.mouth,
+    Material.HAIR: shading.hair,
+    Material.BROW: shading.hair,
+    Material.BEARD: shading.hair,
+    Material.LASH: shading.hair,
+    Material.CLOTH: _shade_cloth,
+    Material.HAT: _shade_hat,
+    Material.FRAME: _shade_frame,
+    Material.LENS: _shade_lens,
+    Material.METAL: _shade_metal,
+}
+_CHUNK = 1 << 14  # samples shaded at once: what they need fits into the cache
+
+
+def _chunks(numbers: np.ndarray) -> list[np.ndarray]:
+    return np.array_split(numbers, max(1, -(-len(numbers) // _CHUNK))) if len(numbers) else []
+
+
+def _range(materials: np.ndarray, material: Material) -> tuple[int, int]:
+    return (0, int((materials == material).sum()))
+
+
+def _of_material(materials: np.ndarray, shown: np.ndarray, material: Material) -> np.ndarray:
+    return (shown >= 0) & (materials[shown] == material)
+
+
+def gather(
+    scene: Scene, drawn: Drawn, projection: raster.Projection, chosen: np.ndarray, triangle: np.ndarray
+) -> Samples:
+    """Interpolate what shading needs at chosen samples [n] (flat numbers) that show triangles [n]."""
+    size = projection.size
+    corners = drawn.triangles[triangle]
+    x = (chosen % size + 0.5).astype(np.float32)
+    y = (chosen // size + 0.5).astype(np.float32)
+    weights = perspective_weights(drawn.screen[corners], x, y)
+    surface = len(scene.points)
+    rows = np.where(corners < surface, corners, surface + (corners - surface) // 2)
+    values = interpolate(scene.attributes, rows, weights)
+    depth = projection.depth(drawn.nearness.ravel()[chosen])
+    scale, centre = projection.scale.astype(np.float32), projection.centre.astype(np.float32)
+    local = np.stack([(x - centre[0]) / scale[0] * depth, (y - centre[1]) / scale[1] * depth, depth])
+    origin = projection.origin.astype(np.float32)[:, None]
+    position = projection.rotation.T.astype(np.float32) @ local + origin
+    view = shading.unit(np, origin - position)
+    normal = shading.unit(np, values[0:3])
+    closed, strands = len(scene.culled), len(scene.culled) + len(scene.open)
+    turned = (shading.dot(normal, view) < 0) & (triangle >= closed) & (triangle < strands)
+    normal = np.where(turned, -normal, normal)
+    return Samples(
+        position=position,
+        view=view,
+        normal=normal,
+        chart=values[3:6],
+        ambient=values[6:9],
+        extra=values[9:],
+        lamp=lamp_share(scene, position, normal),
+    )
+
+
+def perspective_weights(screen: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Weights [n, 3] of the corners of triangles [n, 3, 3] at x, y, corrected for perspective."""
+    a, b, c = screen[:, 0], screen[:, 1], screen[:, 2]
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    dx, dy = x - a[:, 0], y - a[:, 1]
+    u = (dx * (c[:, 1] - a[:, 1]) - dy * (c[:, 0] - a[:, 0])) / area
+    v = (dy * (b[:, 0] - a[:, 0]) - dx * (b[:, 1] - a[:, 1])) / area
+    weights = np.stack([1 - u - v, u, v], axis=-1) * screen[:, :, 2]
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def interpolate(attributes: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted attributes [A, n] of three vertices: `rows` [n, 3] numbers, `weights` [n, 3]."""
+    return _interpolate(attributes, rows, weights)
+
+
+@entry
+def _interpolate(attributes, rows, weights):
+    result = np.empty((attributes.shape[1], rows.shape[0]), np.float32)
+    for n in range(rows.shape[0]):
+        a, b, c = rows[n, 0], rows[n, 1], rows[n, 2]
+        u, v, w = weights[n, 0], weights[n, 1], weights[n, 2]
+        for k in range(attributes.shape[1]):
+            result[k, n] = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
+    return result
+
+
+_TAPS = ((0.0, 0.0), (1.5, 0.5), (-0.5, 1.5), (-1.5, -0.5), (0.5, -1.5))
+_SHADOW_BIAS = 0.006
+_SHADOW_SOFTNESS = 0.008  # world: how far light enters hair (and the edge of skin's own shadow)
+
+
+def lamp_share(scene: Scene, position: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Share [n] of the lamp's light that reaches points."""
+    shadow = scene.shadow
+    size = shadow.nearness.shape[0]
+    place = shadow.rows[:, :3] @ (position + 0.003 * normal) + shadow.rows[:, 3:]
+    flat = shadow.nearness.ravel()
+    share = np.zeros(position.shape[1], np.float32)
+    for dx, dy in _TAPS:
+        column = (place[0] + np.float32(dx)).astype(np.int32).clip(0, size - 1)
+        row = (place[1] + np.float32(dy)).astype(np.int32).clip(0, size - 1)
+        behind = (flat[row * size + column] - place[2] - np.float32(_SHADOW_BIAS)).clip(0, 1)
+        share += np.exp(behind * np.float32(-1 / _SHADOW_SOFTNESS))
+    return share / len(_TAPS)
+
+
+def skin_part(samples: Samples) -> np.ndarray:
+    """Part ids [n] of skin samples, by where they lie on the template and what covers them."""
+    x, y, z = np.abs(samples.chart[0]), samples.chart[1], samples.chart[2]
+    extra = samples.extra
+    width = np.interp(y, [6.78, 6.83, 6.95, 7.10, 7.28], [0.10, 0.185, 0.185, 0.095, 0.075])
+    nose = (y > 6.80) & (y < 7.28) & (x < width) & (z > 1.2)
+    jaw = 6.17 + 0.34 * (1.45 - z).clip(0, 1.15)
+    result = np.full(len(x), _PART["skin"], np.uint8)
+    result[y < jaw] = _PART["neck"]
+    result[nose] = _PART["nose"]
+    result[extra[4] > 0.5] = _PART["ears"]
+    result[extra[0] > 0.5] = _PART["hair"]
+    result[(extra[2] > 0.5) | (extra[5] > 0.5)] = _PART["mouth"]
+    return result
+
+
+def _enlarged(picture: np.ndarray, size: int) -> np.ndarray:
+    """Bilinear enlargement of a square picture [s, s, 3] to [3, size, size]."""
+    place = ((np.arange(size) + 0.5) / size * len(picture) - 0.5).clip(0, len(picture) - 1)
+    low = np.floor(place).astype(int).clip(0, len(picture) - 2)
+    matrix = np.zeros((size, len(picture)), np.float32)
+    matrix[np.arange(size), low] = 1 - (place - low)
+    matrix[np.arange(size), low + 1] = place - low
+    return np.einsum("ai,ijc,bj->cab", matrix, picture, matrix, optimize=True)
+
+
+def resolve(colours: np.ndarray, parts: np.ndarray, depth: np.ndarray, size: int) -> SyntheticView:
+    """Pixels from their nine samples: colours [3, S, S], parts [S, S], depth [S, S]."""
+    k = _SAMPLES
+    middle = (slice(k // 2, None, k), slice(k // 2, None, k))
+    places = [(slice(i, None, k), slice(j, None, k)) for i in range(k) for j in range(k)]
+    image = sum(colours[(slice(None), *place)] for place in places) * np.float32(255 / k**2)
+    centre = parts[middle]
+    # What most samples show; between equals, what the middle one shows.
+    mask, most = np.zeros((size, size), np.uint8), np.zeros((size, size), np.uint8)
+    for part in range(len(_PART)):
+        votes = sum((parts[place] == part).view(np.uint8) for place in places) * np.uint8(2)
+        votes += centre == part
+        mask = np.where(votes > most, np.uint8(part), mask)
+        most = np.maximum(votes, most)
+    total, count = np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)
+    for place in places:
+        named = parts[place] == mask
+        total += np.where(named, depth[place], 0)
+        count += named
+    straight = np.where(centre == mask, depth[middle], total / count)
+    return SyntheticView(
+        np.ascontiguousarray((image + 0.5).astype(np.uint8).transpose(1, 2, 0)), mask, straight.astype(np.float32)
+    )

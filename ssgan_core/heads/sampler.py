@@ -1,8 +1,7 @@
 """Who is on the picture: an identity is a row of named numbers, drawn from one seed and one index.
 
-Lengths are relative to a mean head (1 = the mean) unless a unit is named; angles are radians; colours are
-linear-light reflectances 0..1. `softness` (0 angular, 1 soft) correlates jaw, brows, lips and hair, so that
-faces look like somebody rather than like independent dice.
+Shape controls are multiples of MakeHuman's targets (0 = its mean of the chosen ancestry, sex, age and weight; eyes are
+set wider and noses shorter, as photographs have them), lengths are world units, angles radians, colours linear-light reflectances 0..1.
 """
 
 from __future__ import annotations
@@ -14,27 +13,28 @@ from typing import Any
 import numpy as np
 
 HAIR_STYLES = (
-    "bald", "buzz", "short", "side-part", "quiff", "fringe", "bob", "long", "wavy", "afro", "curly", "buns",
-    "ponytail",
+    "bald", "buzz", "short", "side-part", "slick-back", "quiff", "fringe", "bob", "long", "long-wavy", "curly",
+    "afro", "bun", "ponytail", "braids",
 )  # fmt: skip
-NECKLINES = ("crew", "v-neck", "turtleneck", "hood", "wide")
-PATTERNS = ("plain", "stripes", "band")
-GLASSES = ("none", "round", "square", "sunglasses")
+BEARDS = ("none", "stubble", "moustache", "goatee", "short", "full")
+NECKLINES = ("crew", "v-neck", "turtleneck", "shirt", "hood", "wide")
+PATTERNS = ("plain", "stripes", "checks", "heather")
+GLASSES = ("none", "round", "square", "aviator", "sunglasses")
 HATS = ("none", "beanie", "cap", "brimmed")
 EARRINGS = ("none", "stud", "drop", "hoop")
-BACKGROUNDS = ("gradient", "blobs", "studio")
+BACKGROUNDS = ("gradient", "room", "foliage", "lights", "studio")
 
 # Reflectances by rising melanin, sRGB 0..255, after photographs of the usual tone scales.
 _SKIN_TONES = (
-    (244, 207, 186), (236, 190, 164), (222, 170, 138), (203, 147, 110), (174, 118, 82), (140, 90, 62),
-    (103, 65, 46), (74, 47, 36),
+    (236, 197, 176), (229, 184, 158), (215, 164, 134), (198, 143, 109), (170, 115, 82), (136, 88, 62),
+    (101, 64, 46), (74, 47, 36),
 )  # fmt: skip
 # (sRGB, weight): natural hair, then a few dyed ones.
 _HAIR_COLOURS = (
-    ((24, 19, 18), 5.0), ((44, 29, 22), 5.0), ((74, 47, 31), 5.0), ((112, 74, 46), 4.0),
-    ((160, 115, 66), 3.0), ((206, 164, 102), 3.0), ((232, 206, 158), 1.5), ((110, 44, 24), 2.0),
-    ((178, 86, 38), 2.0), ((142, 140, 138), 1.5), ((214, 211, 206), 1.0), ((206, 96, 140), 0.4),
-    ((52, 132, 140), 0.4), ((92, 74, 160), 0.4),
+    ((20, 16, 15), 5.0), ((38, 26, 20), 5.0), ((64, 42, 29), 5.0), ((96, 64, 42), 4.0),
+    ((140, 100, 60), 3.0), ((186, 146, 94), 3.0), ((214, 184, 138), 1.5), ((100, 42, 24), 2.0),
+    ((160, 80, 38), 1.6), ((138, 136, 134), 1.0), ((200, 198, 194), 0.6), ((190, 90, 130), 0.3),
+    ((48, 120, 130), 0.3), ((86, 70, 150), 0.3),
 )  # fmt: skip
 _IRIS_COLOURS = (
     ((62, 38, 24), 6.0), ((94, 60, 32), 4.0), ((122, 98, 50), 2.0), ((92, 116, 78), 2.0),
@@ -45,6 +45,13 @@ _IRIS_COLOURS = (
 def _normal(mean: float, deviation: float) -> Any:
     """A field drawn from a normal distribution, clipped at 2.2 standard deviations."""
     return field(metadata={"mean": mean, "deviation": deviation, "normal": True})
+
+
+def _control(deviation: float, negative: str, positive: str, mean: float = 0.0) -> Any:
+    """A normal field whose sign chooses between two targets; "*-" stands for both sides."""
+    return field(
+        metadata={"mean": mean, "deviation": deviation, "normal": True, "targets": (negative, positive)}
+    )
 
 
 def _drawn() -> Any:
@@ -59,74 +66,122 @@ def _choice(names: tuple[str, ...]) -> Any:
 
 @dataclass(frozen=True)
 class Identity:
-    """One person with clothes, light and background. See the module's head for units."""
+    """One person with expression, clothes, light and background. See the module's head for units."""
 
     seed: int
     index: int
-    softness: float = _drawn()
+    # ancestry, sex, age: all shares 0..1; African and Asian shares, the rest is Caucasian
+    african: float = _drawn()
+    asian: float = _drawn()
+    female: float = _drawn()
+    age: float = _drawn()
+    weight: float = _drawn()
     # head
-    head_width: float = _normal(1.0, 0.035)
-    head_height: float = _normal(1.0, 0.025)
-    jaw_width: float = _normal(1.0, 0.07)
-    chin_length: float = _normal(0.0, 0.008)  # world units downwards
-    chin_forward: float = _normal(0.0, 0.006)  # world units
-    cheekbones: float = _normal(1.0, 0.4)
-    cheek_fullness: float = _normal(0.0, 1.0)
-    brow_ridge: float = _normal(1.0, 0.4)
+    head_width: float = _control(0.144, "head-scale-horiz-decr", "head-scale-horiz-incr")
+    head_height: float = _control(0.128, "head-scale-vert-decr", "head-scale-vert-incr")
+    head_depth: float = _control(0.128, "head-scale-depth-decr", "head-scale-depth-incr")
+    head_fat: float = _control(0.144, "head-fat-decr", "head-fat-incr")
+    head_round: float = _control(0.12, "head-rectangular", "head-round")
+    head_taper: float = _control(0.12, "head-triangular", "head-invertedtriangular")
+    head_oval: float = _control(0.09, "head-square", "head-oval")
+    forehead_height: float = _control(0.128, "forehead-scale-vert-decr", "forehead-scale-vert-incr")
+    forehead_slope: float = _control(0.128, "forehead-trans-backward", "forehead-trans-forward")
+    temples: float = _control(0.128, "forehead-temple-decr", "forehead-temple-incr")
+    # jaw and cheeks
+    jaw_width: float = _control(0.171, "chin-width-decr", "chin-width-incr")
+    jaw_drop: float = _control(0.152, "chin-jaw-drop-decr", "chin-jaw-drop-incr")
+    chin_height: float = _control(0.152, "chin-height-decr", "chin-height-incr")
+    chin_forward: float = _control(0.18, "chin-prominent-decr", "chin-prominent-incr")
+    chin_bones: float = _control(0.18, "chin-bones-decr", "chin-bones-incr")
+    cheek_bones: float = _control(0.203, "*-cheek-bones-decr", "*-cheek-bones-incr")
+    cheek_volume: float = _control(0.203, "*-cheek-volume-decr", "*-cheek-volume-incr")
+    cheek_inner: float = _control(0.18, "*-cheek-inner-decr", "*-cheek-inner-incr")
+    # eyes and brows
+    eye_size: float = _control(0.175, "*-eye-scale-decr", "*-eye-scale-incr")
+    eye_spacing: float = _control(0.175, "*-eye-trans-in", "*-eye-trans-out", mean=0.5)
+    eye_height: float = _control(0.175, "*-eye-trans-down", "*-eye-trans-up")
+    eye_open: float = _control(0.225, "*-eye-height2-decr", "*-eye-height2-incr")
+    eye_tilt: float = _control(0.225, "*-eye-corner2-down", "*-eye-corner2-up")
+    eye_fold: float = _control(0.25, "*-eye-eyefold-up", "*-eye-eyefold-down")
+    eye_bags: float = _control(0.25, "*-eye-bag-decr", "*-eye-bag-incr")
+    eye_depth: float = _control(0.2, "*-eye-push1-in", "*-eye-push1-out")
+    brow_height: float = _control(0.18, "eyebrows-trans-down", "eyebrows-trans-up")
+    brow_ridge: float = _control(0.18, "eyebrows-trans-backward", "eyebrows-trans-forward")
+    brow_tilt: float = _control(0.18, "eyebrows-angle-down", "eyebrows-angle-up")
     # nose
-    nose_width: float = _normal(1.0, 0.13)
-    nose_length: float = _normal(0.0, 0.007)  # world units downwards
-    nose_forward: float = _normal(1.0, 0.12)
-    nose_tip: float = _normal(1.0, 0.10)
-    nose_bridge: float = _normal(1.0, 0.25)
-    # eyes
-    eye_size: float = _normal(1.0, 0.06)
-    eye_open: float = _normal(1.0, 0.13)
-    eye_spacing: float = _normal(1.0, 0.025)
-    eye_tilt: float = _normal(0.05, 0.06)
-    eye_fold: float = _normal(1.0, 0.35)
-    gaze_yaw: float = _normal(0.0, 0.12)
-    gaze_pitch: float = _normal(0.0, 0.06)
+    nose_width: float = _control(0.2, "nose-scale-horiz-decr", "nose-scale-horiz-incr")
+    nose_height: float = _control(0.175, "nose-scale-vert-decr", "nose-scale-vert-incr", mean=-0.15)
+    nose_depth: float = _control(0.175, "nose-scale-depth-decr", "nose-scale-depth-incr")
+    nose_bridge: float = _control(0.225, "nose-width1-decr", "nose-width1-incr")
+    nose_hump: float = _control(0.2, "nose-hump-decr", "nose-hump-incr")
+    nose_tip: float = _control(0.2, "nose-point-down", "nose-point-up")
+    nose_tip_width: float = _control(0.2, "nose-point-width-decr", "nose-point-width-incr")
+    nose_volume: float = _control(0.2, "nose-volume-decr", "nose-volume-incr")
+    nostrils: float = _control(0.18, "nose-flaring-decr", "nose-flaring-incr")
+    nose_curve: float = _control(0.2, "nose-curve-concave", "nose-curve-convex")
+    # mouth
+    mouth_width: float = _control(0.171, "mouth-scale-horiz-decr", "mouth-scale-horiz-incr")
+    mouth_height: float = _control(0.158, "mouth-trans-down", "mouth-trans-up")
+    mouth_corners: float = _control(0.203, "mouth-angles-down", "mouth-angles-up")
+    upper_lip: float = _control(0.203, "mouth-upperlip-height-decr", "mouth-upperlip-height-incr")
+    lower_lip: float = _control(0.203, "mouth-lowerlip-height-decr", "mouth-lowerlip-height-incr")
+    lip_volume: float = _control(0.18, "mouth-lowerlip-volume-decr", "mouth-lowerlip-volume-incr")
+    cupid_bow: float = _control(0.203, "mouth-cupidsbow-decr", "mouth-cupidsbow-incr")
+    # ears and neck
+    ear_size: float = _control(0.18, "*-ear-scale-decr", "*-ear-scale-incr")
+    ear_wing: float = _control(0.18, "*-ear-wing-decr", "*-ear-wing-incr")
+    ear_lobe: float = _control(0.225, "*-ear-lobe-decr", "*-ear-lobe-incr")
+    neck_width: float = _control(0.158, "neck-scale-horiz-decr", "neck-scale-horiz-incr")
+    # asymmetry
+    skew_jaw: float = _control(0.04, "asym-jaw-1-l", "asym-jaw-1-r")
+    skew_nose: float = _control(0.07, "asym-nose-2-l", "asym-nose-2-r")
+    skew_mouth: float = _control(0.06, "asym-mouth-2-l", "asym-mouth-2-r")
+    skew_brows: float = _control(0.12, "asym-brown-1-l", "asym-brown-1-r")
+    # expression: shares of facial actions
+    jaw_open: float = _drawn()
+    smile: float = _drawn()
+    smirk: float = _normal(0.0, 0.10)  # positive: more of the smile on the subject's left
+    frown: float = _drawn()
+    pucker: float = _drawn()
+    brow_raise: float = _normal(0.0, 0.3)  # negative: lowered
+    squint: float = _drawn()
+    blink: float = _drawn()
+    gaze_yaw: float = _normal(0.0, 0.14)
+    gaze_pitch: float = _normal(0.0, 0.07)
+    body_yaw: float = _normal(0.0, 0.22)  # shoulders turned against the head
+    body_pitch: float = _normal(0.0, 0.06)
+    # eyes, skin, brows, beard
     iris_r: float = _drawn()
     iris_g: float = _drawn()
     iris_b: float = _drawn()
-    lashes: float = _drawn()
-    # brows
-    brow_thickness: float = _normal(1.0, 0.2)
-    brow_angle: float = _normal(0.02, 0.06)
-    brow_arch: float = _normal(1.0, 0.35)
-    brow_height: float = _normal(0.0, 0.004)  # world units upwards
-    brow_shade: float = _normal(0.62, 0.13)
-    # mouth
-    mouth_width: float = _normal(1.0, 0.08)
-    lip_fullness: float = _normal(1.0, 0.16)
-    mouth_open: float = _drawn()
-    smile: float = _normal(0.3, 0.45)
-    lip_redness: float = _drawn()
-    mouth_height: float = _normal(0.0, 0.004)  # world units upwards
-    # ears, neck
-    ear_size: float = _normal(1.0, 0.07)
-    ear_angle: float = _normal(0.50, 0.10)
-    neck_width: float = _normal(1.0, 0.07)
-    shoulder_height: float = _normal(0.0, 0.012)  # world units upwards
-    # skin
+    lashes: float = _drawn()  # length and darkness, 0..1
+    makeup: float = _drawn()  # lids and lips, 0..1
     skin_r: float = _drawn()
     skin_g: float = _drawn()
     skin_b: float = _drawn()
-    blush: float = _normal(1.0, 0.35)
+    blush: float = _normal(0.5, 0.2)
     freckles: float = _drawn()
-    beard: float = _drawn()
+    skin_shine: float = _normal(0.5, 0.18)
+    skin_pattern: float = _drawn()  # where spots and mottling fall
+    lip_redness: float = _drawn()
+    brow_thickness: float = _normal(1.0, 0.22)
+    brow_density: float = _normal(1.0, 0.22)
+    brow_arch: float = _normal(1.0, 0.35)
+    brow_shade: float = _normal(0.62, 0.13)  # of the hair's colour
+    beard: int = _choice(BEARDS)
+    beard_length: float = _drawn()  # world units
     # hair
     hair_style: int = _choice(HAIR_STYLES)
     hair_r: float = _drawn()
     hair_g: float = _drawn()
     hair_b: float = _drawn()
+    hair_length: float = _normal(0.0, 0.4)  # relative: 0 = the style's own
     hair_volume: float = _normal(1.0, 0.2)
-    hair_length: float = _normal(0.0, 0.04)  # world units downwards
-    hairline: float = _normal(0.0, 0.009)  # world units upwards
+    hair_curl: float = _normal(1.0, 0.3)
+    hair_frizz: float = _normal(1.0, 0.3)
+    hairline: float = _normal(0.0, 0.010)  # world units upwards
     hair_part: float = _drawn()  # x of the parting, world units
-    hair_strands: float = _normal(1.0, 0.2)
-    hair_pattern: float = _drawn()  # phase of locks
+    hair_pattern: float = _drawn()  # which locks
     # clothes and accessories
     neckline: int = _choice(NECKLINES)
     pattern: int = _choice(PATTERNS)
@@ -143,17 +198,24 @@ class Identity:
     hat_b: float = _drawn()
     earrings: int = _choice(EARRINGS)
     # light and background
-    light_yaw: float = _normal(0.0, 0.5)
-    light_pitch: float = _normal(0.55, 0.16)
+    light_yaw: float = _normal(0.0, 0.55)
+    light_pitch: float = _normal(0.55, 0.18)
+    light_softness: float = _drawn()  # 0: a bare lamp, 1: nearly only sky
     light_warmth: float = _normal(0.0, 1.0)
-    contrast: float = _normal(1.0, 0.12)
+    rim_light: float = _drawn()
+    exposure: float = _normal(0.0, 0.16)  # natural log
     background: int = _choice(BACKGROUNDS)
+    back_pattern: float = _drawn()
     back_r: float = _drawn()
     back_g: float = _drawn()
     back_b: float = _drawn()
     back2_r: float = _drawn()
     back2_g: float = _drawn()
     back2_b: float = _drawn()
+
+    def colour(self, name: str) -> np.ndarray:
+        """Reflectance [3], float32, of `skin`, `hair`, `iris`, `cloth`, `trim`, `hat`, `back` or `back2`."""
+        return np.array([getattr(self, f"{name}_{channel}") for channel in "rgb"], np.float32)
 
 
 @cache
@@ -175,95 +237,112 @@ def sample_identity(seed: int, index: int) -> Identity:
         if "normal" in spec.metadata:
             deviate = float(np.clip(rng.standard_normal(), -2.2, 2.2))
             values[spec.name] = spec.metadata["mean"] + spec.metadata["deviation"] * deviate
-    softness = float(rng.random())
-    values["softness"] = softness
-    lean = softness - 0.5
-    values["jaw_width"] -= 0.10 * lean
-    values["chin_length"] -= 0.010 * lean
-    values["brow_ridge"] -= 0.9 * lean
-    values["brow_thickness"] -= 0.35 * lean
-    values["lip_fullness"] += 0.25 * lean
-    values["eye_size"] += 0.08 * lean
-    values["neck_width"] -= 0.16 * lean
-    values["nose_width"] -= 0.10 * lean
-    values["nose_forward"] -= 0.10 * lean
-    values["lashes"] = float(np.clip(0.35 + 0.6 * softness + 0.1 * rng.standard_normal(), 0.1, 1.1))
-    opening = float(np.clip(rng.normal(0.15, 0.5), 0.0, 1.2))
-    values["mouth_open"] = opening if opening > 0.38 else 0.0
-    values["lip_redness"] = float(np.clip(rng.normal(0.1 + 0.45 * softness, 0.25), 0.0, 1.0))
-    melanin = float(rng.beta(1.1, 1.3))
-    values.update(_skin(rng, softness, melanin), **_hair(rng, softness, melanin))
-    if values["beard"] > 0:
-        values["lip_redness"] *= 0.35
-    values.update(_outfit(rng, softness), **_surroundings(rng))
+    melanin = _ancestry(rng, values)
+    values.update(_expression(rng))
+    values.update(_skin(rng, values, melanin), **_hair(rng, values, melanin))
+    values.update(_outfit(rng, values["female"]), **_surroundings(rng))
     if HATS[values["hat"]] != "none" and HAIR_STYLES[values["hair_style"]] in (
         "afro",
-        "buns",
+        "bun",
         "quiff",
         "ponytail",
     ):
-        values["hair_style"] = HAIR_STYLES.index("bob" if softness > 0.5 else "short")
+        values["hair_style"] = HAIR_STYLES.index("bob" if values["female"] > 0.5 else "short")
     return Identity(seed=seed, index=index, **values)
 
 
-def _skin(rng: np.random.Generator, softness: float, melanin: float) -> dict[str, float]:
+def _ancestry(rng: np.random.Generator, values: dict[str, Any]) -> float:
+    """Ancestry, sex, age, weight; returns melanin 0..1."""
+    shares = rng.dirichlet([0.45, 0.45, 0.45])
+    female = float(np.clip(rng.beta(0.35, 0.35), 0.02, 0.98))
+    values["african"], values["asian"], values["female"] = float(shares[0]), float(shares[1]), female
+    values["age"] = float(rng.beta(1.0, 1.6))
+    values["weight"] = float(rng.beta(2.6, 2.6))
+    return float(
+        np.clip(0.80 * shares[0] + 0.36 * shares[1] + 0.17 * shares[2] + 0.11 * rng.standard_normal(), 0, 1)
+    )
+
+
+def _expression(rng: np.random.Generator) -> dict[str, float]:
+    smiling, talking = rng.random() < 0.5, rng.random() < 0.22
+    return {
+        "smile": float(np.clip(rng.normal(0.5, 0.25), 0.05, 1.0)) if smiling else 0.0,
+        "jaw_open": float(rng.uniform(0.1, 0.45)) if talking else 0.0,
+        "frown": float(rng.uniform(0.2, 0.8)) if not smiling and rng.random() < 0.18 else 0.0,
+        "pucker": float(rng.uniform(0.2, 0.7)) if not smiling and rng.random() < 0.08 else 0.0,
+        "squint": float(np.clip(rng.normal(0.05, 0.2), 0.0, 0.6)),
+        "blink": float(rng.uniform(0.6, 1.0)) if rng.random() < 0.03 else float(rng.uniform(0.0, 0.08)),
+    }
+
+
+def _skin(rng: np.random.Generator, values: dict[str, Any], melanin: float) -> dict[str, Any]:
     place = melanin * (len(_SKIN_TONES) - 1)
     low = min(int(place), len(_SKIN_TONES) - 2)
     tone = np.array(_SKIN_TONES[low]) + (place - low) * np.subtract(_SKIN_TONES[low + 1], _SKIN_TONES[low])
-    tone = linear(tone * (1 + 0.025 * rng.standard_normal(3)))
-    bearded = rng.random() < 0.55 and softness < 0.42
-    freckled = rng.random() < 0.2 and melanin < 0.5
+    tone = 0.80 * linear(tone * (1 + 0.02 * rng.standard_normal(3)))
+    female = values["female"]
+    freckled = rng.random() < 0.2 and melanin < 0.45
+    beard = 0
+    if female < 0.4 and rng.random() < 0.62:
+        beard = int(rng.choice(range(1, len(BEARDS)), p=[0.36, 0.10, 0.14, 0.24, 0.16]))
+    made_up = female > 0.6 and rng.random() < 0.55
     return {
         "skin_r": float(tone[0]),
         "skin_g": float(tone[1]),
         "skin_b": float(tone[2]),
         "freckles": float(rng.uniform(0.3, 1.0)) if freckled else 0.0,
-        "beard": float(rng.uniform(0.25, 1.0)) if bearded else 0.0,
+        "skin_pattern": float(rng.random()),
+        "makeup": float(rng.uniform(0.3, 1.0)) if made_up else 0.0,
+        "lashes": float(np.clip(0.35 + 0.5 * female + 0.12 * rng.standard_normal(), 0.1, 1.0)),
+        "lip_redness": float(np.clip(rng.normal(0.15 + 0.3 * made_up, 0.2), 0.0, 1.0)),
+        "beard": beard,
+        "beard_length": float(rng.uniform(0.004, 0.030)) if BEARDS[beard] not in ("none", "stubble") else 0.0,
     }
 
 
-def _hair(rng: np.random.Generator, softness: float, melanin: float) -> dict[str, Any]:
+def _hair(rng: np.random.Generator, values: dict[str, Any], melanin: float) -> dict[str, Any]:
     rough = {
-        "bald": 0.7,
-        "buzz": 1.2,
-        "short": 2.4,
-        "side-part": 2.2,
-        "quiff": 1.8,
-        "afro": 0.9,
-        "curly": 0.9,
-        "long": 0.4,
-    }
-    soft = {
-        "short": 0.4, "fringe": 1.6, "bob": 2.2, "long": 2.6, "wavy": 2.4, "afro": 0.9, "curly": 1.1,
-        "buns": 1.0, "ponytail": 1.2, "side-part": 0.5, "quiff": 0.3, "bald": 0.1, "buzz": 0.2,
+        "bald": 0.8, "buzz": 1.3, "short": 2.6, "side-part": 2.2, "slick-back": 1.2, "quiff": 1.4, "fringe": 0.3,
+        "curly": 0.7, "afro": 0.5, "long": 0.3, "long-wavy": 0.2, "bun": 0.15,
     }  # fmt: skip
+    soft = {
+        "short": 0.5, "side-part": 0.4, "slick-back": 0.3, "fringe": 1.5, "bob": 2.0, "long": 2.4, "long-wavy": 2.4,
+        "curly": 1.0, "afro": 0.6, "bun": 1.2, "ponytail": 1.2, "braids": 0.6,
+    }  # fmt: skip
+    female = values["female"]
     weights = np.array(
-        [rough.get(name, 0.03) * (1 - softness) + soft[name] * softness for name in HAIR_STYLES]
+        [rough.get(name, 0.04) * (1 - female) + soft.get(name, 0.04) * female for name in HAIR_STYLES]
     )
-    colour = linear(_weighted(rng, _HAIR_COLOURS, melanin) * (1 + 0.06 * rng.standard_normal(3)))
-    iris = linear(_weighted(rng, _IRIS_COLOURS, melanin) * (1 + 0.08 * rng.standard_normal(3)))
+    for name in ("afro", "braids"):  # they want hair that curls tightly
+        weights[HAIR_STYLES.index(name)] *= 0.15 + 3.0 * values["african"]
+    for name in ("long", "slick-back", "fringe"):
+        weights[HAIR_STYLES.index(name)] *= 1.15 - values["african"]
+    if female < 0.5:
+        weights[HAIR_STYLES.index("bald")] *= 0.5 + 2.5 * values["age"]
+    colour = _weighted(rng, _HAIR_COLOURS, melanin) * (1 + 0.06 * rng.standard_normal(3))
+    grey = float(np.clip((values["age"] - 0.5) * 2.2 + 0.25 * rng.standard_normal(), 0, 0.92))
+    if values["age"] > 0.45:
+        colour = (1 - grey) * colour + grey * np.array([178.0, 176, 174])
+    iris = _weighted(rng, _IRIS_COLOURS, melanin) * (1 + 0.08 * rng.standard_normal(3))
     side = 1.0 if rng.random() < 0.5 else -1.0
-    return {
+    result: dict[str, Any] = {
         "hair_style": int(rng.choice(len(HAIR_STYLES), p=weights / weights.sum())),
-        "hair_r": float(colour[0]),
-        "hair_g": float(colour[1]),
-        "hair_b": float(colour[2]),
-        "hair_part": side * float(rng.uniform(0.02, 0.085)),
+        "hair_part": side * float(rng.uniform(0.0, 0.075)),
         "hair_pattern": float(rng.random()),
-        "iris_r": float(iris[0]),
-        "iris_g": float(iris[1]),
-        "iris_b": float(iris[2]),
     }
+    for name, rgb in (("hair", linear(colour)), ("iris", linear(iris))):
+        result |= {f"{name}_{channel}": float(part) for channel, part in zip("rgb", rgb, strict=True)}
+    return result
 
 
-def _outfit(rng: np.random.Generator, softness: float) -> dict[str, Any]:
+def _outfit(rng: np.random.Generator, female: float) -> dict[str, Any]:
     cloth, trim, hat = (_fabric(rng) for _ in range(3))
-    glasses = 0 if rng.random() > 0.15 else int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))
+    glasses = 0 if rng.random() > 0.16 else int(rng.choice([1, 2, 3, 4], p=[0.3, 0.36, 0.12, 0.22]))
     hat_kind = 0 if rng.random() > 0.08 else int(rng.integers(1, len(HATS)))
-    earrings = 0 if rng.random() > 0.06 + 0.18 * softness else int(rng.integers(1, len(EARRINGS)))
+    earrings = 0 if rng.random() > 0.05 + 0.25 * female else int(rng.integers(1, len(EARRINGS)))
     values: dict[str, Any] = {
-        "neckline": int(rng.choice(len(NECKLINES), p=[0.36, 0.26, 0.12, 0.10, 0.16])),
-        "pattern": int(rng.choice(len(PATTERNS), p=[0.62, 0.23, 0.15])),
+        "neckline": int(rng.choice(len(NECKLINES), p=[0.28, 0.18, 0.12, 0.20, 0.10, 0.12])),
+        "pattern": int(rng.choice(len(PATTERNS), p=[0.56, 0.15, 0.11, 0.18])),
         "glasses": glasses,
         "hat": hat_kind,
         "earrings": earrings,
@@ -274,9 +353,15 @@ def _outfit(rng: np.random.Generator, softness: float) -> dict[str, Any]:
 
 
 def _surroundings(rng: np.random.Generator) -> dict[str, Any]:
-    first = hsv(rng.random(), rng.uniform(0.05, 0.45), rng.uniform(0.25, 0.9))
-    second = hsv(rng.random(), rng.uniform(0.05, 0.5), rng.uniform(0.2, 0.9))
-    values: dict[str, Any] = {"background": int(rng.integers(len(BACKGROUNDS)))}
+    hue = rng.random()
+    first = hsv(hue, rng.uniform(0.03, 0.40), rng.uniform(0.25, 0.85))
+    second = hsv((hue + rng.normal(0.0, 0.15)) % 1, rng.uniform(0.03, 0.45), rng.uniform(0.15, 0.8))
+    values: dict[str, Any] = {
+        "background": int(rng.integers(len(BACKGROUNDS))),
+        "back_pattern": float(rng.random()),
+        "light_softness": float(rng.beta(2.0, 1.6)),
+        "rim_light": float(rng.uniform(0.3, 1.0)) if rng.random() < 0.35 else 0.0,
+    }
     for name, colour in (("back", first), ("back2", second)):
         values |= {
             f"{name}_{channel}": float(part)
@@ -286,9 +371,11 @@ def _surroundings(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _fabric(rng: np.random.Generator) -> np.ndarray:
-    if rng.random() < 0.4:  # greys, navy, beige: what most people wear
-        return linear(hsv(rng.choice([0.6, 0.09, 0.0]), rng.uniform(0.0, 0.3), rng.uniform(0.15, 0.9)) * 255)
-    return linear(hsv(rng.random(), rng.uniform(0.3, 0.75), rng.uniform(0.35, 0.85)) * 255)
+    if rng.random() < 0.5:  # greys, navy, beige: what most people wear
+        return 0.9 * linear(
+            hsv(rng.choice([0.6, 0.09, 0.0]), rng.uniform(0.0, 0.35), rng.uniform(0.1, 0.9)) * 255
+        )
+    return 0.9 * linear(hsv(rng.random(), rng.uniform(0.25, 0.7), rng.uniform(0.25, 0.8)) * 255)
 
 
 def _weighted(

@@ -1,325 +1,367 @@
-"""Colours: what light a surface point sends to the camera, linear, before tone mapping."""
+"""Colours: what light the samples of a picture send to the camera, linear, before the tone curve.
+
+Every function takes the array library `xp` (numpy, or torch with tensors of one device), works on a list of n samples
+of one material, and uses only what both libraries share; so the CPU and the GPU paint from the same source. Vectors
+are [3, n], coordinates first: every operation then runs over contiguous rows.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from ssgan_core.heads import fields, primitives
-from ssgan_core.heads.fields import strand_place
-from ssgan_core.heads.jit import kernel
-from ssgan_core.heads.primitives import lookup, noise, ramp
-from ssgan_core.heads.tracing import lit, normal, openness
+from ssgan_core.heads import textures
 
-
-@kernel
-def lambert(s, r, g, b, nx, ny, nz, shadow, ambient, bleed):
-    """Diffuse light: wrapped key light that reddens at its edge by `bleed`, sky and ground, weak fill."""
-    cosine = nx * s.light_x + ny * s.light_y + nz * s.light_z
-    warm = 1.0 + 0.05 * s.warmth
-    key = 1.65 * s.contrast
-    soft_r, soft_g = 0.30 * bleed, 0.10 * bleed
-    key_r = max(cosine + soft_r, 0.0) / (1.0 + soft_r) * (shadow + bleed * 0.45 * shadow * (1.0 - shadow))
-    key_g = max(cosine + soft_g, 0.0) / (1.0 + soft_g) * shadow
-    key_b = max(cosine + 0.5 * soft_g, 0.0) / (1.0 + 0.5 * soft_g) * shadow
-    sky = 0.5 + 0.5 * ny
-    fill = 0.26 * max(-0.6 * nx * s.light_x + 0.2 * ny + 0.75 * nz, 0.0)
-    base = (0.22 + 0.30 * sky + fill) * ambient
-    tint = 0.25 * ambient
-    under = 0.05 * bleed * (1.0 - ambient)
-    red = r * (key * warm * key_r + base * 0.98 + tint * s.back_r + under)
-    green = g * (key * key_g + base + tint * s.back_g)
-    blue = b * (key / warm * key_b + base * 1.05 + tint * s.back_b)
-    return red, green, blue
+Array = Any  # numpy.ndarray or torch.Tensor
 
 
-@kernel
-def gloss(s, nx, ny, nz, vx, vy, vz, power):
-    """Blinn-Phong highlight of the key light; v points to the camera."""
-    hx, hy, hz = s.light_x + vx, s.light_y + vy, s.light_z + vz
-    length = math.sqrt(hx * hx + hy * hy + hz * hz)
-    cosine = max((nx * hx + ny * hy + nz * hz) / length, 0.0)
-    return cosine**power
+@dataclass(frozen=True)
+class Samples:
+    """Samples of one material.
+
+    Attributes:
+        position: [3, n] world.
+        view: [3, n] unit, towards the camera.
+        normal: [3, n] unit; of strands: away from what they grow on.
+        chart: [3, n] texture address; of strands: their tangent.
+        ambient: [3, n] irradiance of the surroundings over pi.
+        extra: [6, n] what else a material wants to know; see the shaders.
+        lamp: [n] share of the lamp's light that arrives, 0..1.
+    """
+
+    position: Array
+    view: Array
+    normal: Array
+    chart: Array
+    ambient: Array
+    extra: Array
+    lamp: Array
 
 
-@kernel
-def mixed(a, b, t):
+@dataclass(frozen=True)
+class Palette:
+    """An identity's numbers as the shaders want them: reflectances and directions [3, 1], and plain floats."""
+
+    skin: Array
+    hair: Array
+    iris: Array
+    cloth: Array
+    trim: Array
+    hat: Array
+    lamp: Array
+    lamp_colour: Array
+    rim: Array
+    rim_colour: Array
+    gaze: Array
+    eye_centres: Array
+    noise: Array
+    curve: Array
+    numbers: dict[str, float]
+    constant: Callable[[Sequence[float]], Array]
+
+    def one(self, values: Sequence[float]) -> Array:
+        """Constants [3, 1] as a float32 array of the palette's library and device."""
+        return self.constant(values)
+
+
+def dot(a: Array, b: Array) -> Array:
+    """Scalar products [n] of vectors [3, n] (or [3, 1])."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def unit(xp: Any, a: Array) -> Array:
+    """Vectors [3, n] of length one."""
+    return a * (1.0 / xp.sqrt(dot(a, a) + 1e-12))
+
+
+def ramp(xp: Any, low: float, high: float, x: Array) -> Array:
+    """Smooth step from 0 at `low` to 1 at `high` (which may be the smaller one)."""
+    t = xp.clip((x - low) * (1.0 / (high - low)), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def bump(xp: Any, chart: Array, centre: tuple[float, float, float], radius: tuple[float, float, float]) -> Array:
+    """A Gaussian hill [n] in the template's space, on both sides of the face."""
+    x = (xp.abs(chart[0]) - centre[0]) * (1.0 / radius[0])
+    y = (chart[1] - centre[1]) * (1.0 / radius[1])
+    z = (chart[2] - centre[2]) * (1.0 / radius[2])
+    return xp.exp(-(x * x + y * y + z * z))
+
+
+def lookup(xp: Any, texture: Array, u: Array, v: Array, *channels: int) -> list[Array]:
+    """Bilinear values [n] of channels of a repeating texture [C, S, S] at u, v in tiles."""
+    size = texture.shape[-1]
+    x, y = u * size, v * size
+    left, top = xp.floor(x), xp.floor(y)
+    fx, fy = x - left, y - top
+    i, j = xp.asarray(left, dtype=xp.int32) % size, xp.asarray(top, dtype=xp.int32) % size
+    i1, j1 = (i + 1) % size, (j + 1) % size
+    corners = (j * size + i, j * size + i1, j1 * size + i, j1 * size + i1)
+    weights = ((1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy)
+    result = []
+    for channel in channels:
+        flat = texture[channel].reshape(-1)
+        terms = [flat[corner] * weight for corner, weight in zip(corners, weights, strict=True)]
+        result.append(terms[0] + terms[1] + terms[2] + terms[3])
+    return result
+
+
+_SKIN_CHANNELS = (textures.MOTTLE, textures.GRAIN, textures.FRECKLES, textures.PORE_X, textures.PORE_Y)
+
+
+def mix(a: Array, b: Array, t: Array) -> Array:
     return a + (b - a) * t
 
 
-@kernel
-def skin_colour(s, maps, part, x, y, z):
-    """Reflectance of skin, lips, brows and teeth, and how glossy it is."""
-    r, g, b = s.skin_r, s.skin_g, s.skin_b
-    shine = 0.05
-    mottle = 0.92 + 0.10 * noise(x * 24.0, y * 24.0, z * 24.0) + 0.06 * noise(x * 90.0, y * 90.0, z * 90.0)
-    r, g, b = r * (0.5 + 0.5 * mottle), g * mottle, b * mottle
-    if part == fields.EARS:
-        g, b = g * 0.80, b * 0.80
-    if part in (fields.EARS, fields.NECK) or z < 0.0:
-        return r, g, b, shine
-    red = lookup(maps, primitives.REDNESS, x, y)
-    g, b = g * (1.0 - 0.24 * red), b * (1.0 - 0.20 * red)
-    if s.freckles > 0.0:
-        spots = ramp(0.70, 0.86, noise(x * 150.0, y * 150.0, 0.5)) * ramp(
-            0.3, 0.8, red + 0.3 * noise(x * 30, y * 30, 3.5)
-        )
-        r, g, b = (
-            r * (1 - 0.20 * spots * s.freckles),
-            g * (1 - 0.38 * spots * s.freckles),
-            b * (1 - 0.45 * spots * s.freckles),
-        )
-    lips = lookup(maps, primitives.LIPS, x, y)
-    if lips < 0.004:
-        inside = ramp(0.0016, -0.0034, lips)
-        wrinkle = 0.94 + 0.10 * noise(x * 260.0, y * 30.0, 1.5)
-        r, g, b = (
-            mixed(r, s.lip_r * wrinkle, inside),
-            mixed(g, s.lip_g * wrinkle, inside),
-            mixed(b, s.lip_b * wrinkle, inside),
-        )
-        shine = mixed(shine, 0.20, inside)
-        gap = lookup(maps, primitives.MOUTH_GAP, x, y)
-        seam = 1.0 - 0.78 * math.exp(-((max(gap, 0.0) / 0.0026) ** 2))
-        r, g, b = r * mixed(seam, 1.0, 0.15), g * seam, b * seam
-        if gap < 0.0:
-            side = abs(x) / s.mouth_half_width
-            bite = ramp(0.0, 0.0035, -gap) * (1.0 - ramp(0.45, 0.95, side))
-            bite *= ramp(-0.021, -0.012, y - s.mouth_y - 0.016 * side * side) * 0.9 + 0.1
-            tooth = 0.90 + 0.10 * abs(math.cos(x * 215.0))
-            r, g, b = (
-                mixed(0.09, 0.62 * tooth, bite),
-                mixed(0.02, 0.58 * tooth, bite),
-                mixed(0.02, 0.52 * tooth, bite),
-            )
-            return r, g, b, 0.12
-    brow = lookup(maps, primitives.BROW, x, y)
-    if brow < 0.004:
-        hairs = noise(abs(x) * 420.0 - y * 380.0, y * 80.0 + abs(x) * 60.0, 7.5)
-        cover = ramp(0.0030, -0.0045, brow + 0.0035 * (hairs - 0.5)) * (0.80 + 0.28 * hairs)
-        cover = min(cover, 0.96)
-        r, g, b = mixed(r, s.brow_r, cover), mixed(g, s.brow_g, cover), mixed(b, s.brow_b, cover)
-        shine *= 1.0 - cover
-    dark = lookup(maps, primitives.SHADE, x, y)
-    if y < -0.02:  # stubble is grained
-        dark *= 0.72 + 0.56 * noise(x * 330.0, y * 330.0, 2.5)
-    r, g, b = mixed(r, 0.035, dark), mixed(g, 0.026, dark), mixed(b, 0.024, dark)
-    return r, g, b, shine
+def highlight(xp: Any, s: Samples, p: Palette, normal: Array, power: float) -> Array:
+    """Normalised Blinn-Phong highlight of the lamp [n], with Schlick's Fresnel term for skin and plastics."""
+    half = unit(xp, s.view + p.lamp)
+    cosine = xp.clip(dot(normal, half), 0.0, 1.0)
+    fresnel = 0.03 + 0.97 * (1.0 - xp.clip(dot(s.view, half), 0.0, 1.0)) ** 5
+    facing = xp.clip(dot(normal, p.lamp) * 4.0, 0.0, 1.0)
+    return (power + 2.0) / 8.0 * cosine**power * fresnel * facing * s.lamp
 
 
-@kernel
-def shade_skin(s, maps, part, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient):
-    r, g, b, shine = skin_colour(s, maps, part, x, y, z)
-    light = shine * (0.25 + 0.75 * shadow)
-    red, green, blue = lambert(s, r, g, b, nx, ny, nz, shadow, ambient, 1.0)
-    facing = max(nx * vx + ny * vy + nz * vz, 0.0)
-    edge = 0.06 * (1.0 - facing) ** 4 * ambient
-    high = light * (
-        1.5 * gloss(s, nx, ny, nz, vx, vy, vz, 22.0)
-        + 2.2 * gloss(s, nx, ny, nz, vx, vy, vz, 90.0) * (shine > 0.1)
+def matte(xp: Any, s: Samples, p: Palette, albedo: Array, normal: Array, wrap: float = 0.0) -> Array:
+    """Diffuse light of lamp, rim lamp and surroundings [3, n]."""
+    lamp = xp.clip((dot(normal, p.lamp) + wrap) / (1.0 + wrap), 0.0, 1.0) * s.lamp
+    rim = xp.clip(dot(normal, p.rim), 0.0, 1.0)
+    return albedo * (lamp * p.lamp_colour + rim * p.rim_colour + s.ambient)
+
+
+def sheen(xp: Any, s: Samples, normal: Array, power: float = 4.0) -> Array:
+    """How grazing a surface is seen [n], 0..1."""
+    return (1.0 - xp.clip(dot(normal, s.view), 0.0, 1.0)) ** power
+
+
+def skin(xp: Any, s: Samples, p: Palette) -> Array:
+    """Skin with lips, lids, spots, stubble and painted scalp.
+
+    extra: scalp cover, beard cover, lips, eyelids, ears, mouth cavity, each 0..1.
+    """
+    n = p.numbers
+    c = s.chart
+    scalp, stubble, lips = s.extra[0], s.extra[1], ramp(xp, 0.25, 0.80, s.extra[2])
+    lids, ears, cavity = s.extra[3], s.extra[4], ramp(xp, 0.3, 0.7, s.extra[5])
+    around = xp.arctan2(c[0], c[2] + 0.3)
+    shift = n["skin_pattern"]
+    clouds, moles = lookup(
+        xp, p.noise, around * 0.45 + shift, c[1] * 0.28 + shift * 7.0, textures.CLOUDS, textures.MOLES
     )
-    return red + high + edge, green + high + edge, blue + high + edge
-
-
-@kernel
-def shade_eye(s, maps, x, y, z, vx, vy, vz, shadow, ambient):
-    centre = s.eye_x if x > 0 else -s.eye_x
-    nx, ny, nz = (x - centre) / s.eye_radius, (y - s.eye_y) / s.eye_radius, (z - s.eye_z) / s.eye_radius
-    gx = math.sin(s.gaze_yaw) * math.cos(s.gaze_pitch)
-    gy = math.sin(s.gaze_pitch)
-    gz = math.cos(s.gaze_yaw) * math.cos(s.gaze_pitch)
-    towards = nx * gx + ny * gy + nz * gz
-    px, py, pz = nx - towards * gx, ny - towards * gy, nz - towards * gz
-    rho = s.eye_radius * math.sqrt(px * px + py * py + pz * pz) / s.iris_radius
-    inside = -lookup(maps, primitives.EYE_GAP, x, y)
-    r, g, b = 0.66, 0.63, 0.61
-    vein = ramp(0.9, 2.2, rho)
-    g, b = g - 0.12 * vein, b - 0.12 * vein
-    iris = ramp(1.04, 0.96, rho)
-    if iris > 0.0:
-        angle = math.atan2(py, px)
-        streak = 0.75 + 0.5 * noise(angle * 7.0, rho * 2.5, 4.5)
-        bright = (
-            (1.15 + 1.1 * max(-py * s.eye_radius / s.iris_radius, 0.0))
-            * streak
-            * (0.45 + 0.75 * ramp(0.98, 0.70, rho))
-        )
-        ring = ramp(0.30, 0.62, rho)
-        bright *= 0.7 + 0.6 * (1 - ring)
-        pupil = ramp(0.40, 0.46, rho)
-        r, g, b = (
-            mixed(r, 0.004 + 1.5 * s.iris_r * bright * pupil, iris),
-            mixed(g, 0.004 + 1.5 * s.iris_g * bright * pupil, iris),
-            mixed(b, 0.004 + 1.5 * s.iris_b * bright * pupil, iris),
-        )
-    lid = math.exp(-max(inside, 0.0) / (0.0055 if y > s.eye_y else 0.0022))
-    shut = (1.0 - 0.72 * lid) if y > s.eye_y else (1.0 - 0.35 * lid)
-    red, green, blue = lambert(s, r, g, b, nx, ny, nz, 0.35 + 0.65 * shadow, 0.55 + 0.45 * ambient, 0.4)
-    # two fixed catchlights: a window on the key light's side and its dim echo below
-    cx, cy = px * s.eye_radius / s.iris_radius, py * s.eye_radius / s.iris_radius
-    side = 0.34 if s.light_x > 0 else -0.34
-    window = ramp(0.27, 0.17, math.sqrt((cx - side) ** 2 + (cy - 0.36) ** 2))
-    echo = ramp(0.22, 0.05, math.sqrt((cx + side) ** 2 + (cy + 0.40) ** 2))
-    high = 1.6 * window + 0.10 * echo
-    return red * shut + high, green * shut + high * 0.98, blue * shut + high
-
-
-@kernel
-def shade_hair(s, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient):
-    scale = s.strand_scale
-    if s.flow == fields.FLOW_CURLS:
-        f = s.lock_frequency
-        fine = noise(x * 5.0 * f, y * 5.0 * f, z * 5.0 * f)
-        tone = 0.60 + 0.5 * fine + 0.5 * (noise(x * 1.9 * f, y * 1.9 * f, z * 1.9 * f) - 0.3)
-        red, green, blue = lambert(
-            s, s.hair_r * tone, s.hair_g * tone, s.hair_b * tone, nx, ny, nz, shadow, ambient * ambient, 0.3
-        )
-        high = 0.10 * gloss(s, nx, ny, nz, vx, vy, vz, 14.0) * shadow * fine
-        return red + high * (0.3 + s.hair_r), green + high * (0.3 + s.hair_g), blue + high * (0.3 + s.hair_b)
-    u, v = strand_place(s, x, y, z)
-    coarse = noise(u * 95.0 * scale, v * 7.0, s.phase * 50.0)
-    fine = noise(u * 300.0 * scale, v * 12.0, s.phase * 50.0 + 9.0)
-    grain = 0.55 * coarse + 0.45 * fine
-    tone = 0.52 + 0.95 * grain
-    # strand direction: the flow projected on the surface
-    if s.flow == fields.FLOW_BACK:
-        tx, ty, tz = 0.15 * x, 0.5 * y, -1.0
-    elif s.flow == fields.FLOW_SIDE:
-        tx, ty, tz = (1.0 if x > s.part_x else -1.0), -0.6, 0.1
-    else:
-        tx, ty, tz = 1.2 * x, -1.0, 0.8 * (z - s.head_z)
-    along = tx * nx + ty * ny + tz * nz
-    tx, ty, tz = tx - along * nx, ty - along * ny, tz - along * nz
-    length = max(math.sqrt(tx * tx + ty * ty + tz * tz), 1e-6)
-    tx, ty, tz = tx / length, ty / length, tz / length
-    hx, hy, hz = s.light_x + vx, s.light_y + vy + 0.25, s.light_z + vz
-    length = math.sqrt(hx * hx + hy * hy + hz * hz)
-    shift = 0.30 * (grain - 0.5)
-    across = (tx * hx + ty * hy + tz * hz) / length + shift
-    sheen = max(1.0 - across * across, 0.0)
-    first = sheen**60.0
-    second = max(1.0 - (across + 0.14) ** 2, 0.0) ** 14.0
-    red, green, blue = lambert(
-        s, s.hair_r * tone, s.hair_g * tone, s.hair_b * tone, nx, ny, nz, shadow, ambient, 0.35
-    )
-    lamp = (
-        (0.25 + 0.75 * shadow) * ambient * ramp(-0.25, 0.5, nx * s.light_x + ny * s.light_y + nz * s.light_z)
-    )
-    white = 0.16 * first * lamp * (0.4 + 0.9 * fine)
-    tint = 0.55 * second * lamp * (0.3 + coarse)
-    return (
-        red + white + tint * (s.hair_r + 0.025),
-        green + white + tint * (s.hair_g + 0.02),
-        blue + white + tint * (s.hair_b + 0.018),
+    mottle, grain, freckles, pore_x, pore_y = lookup(
+        xp, p.noise, around * 1.9 + shift * 3.0, c[1] * 1.5, *_SKIN_CHANNELS
     )
 
+    # Where blood is near the surface: cheeks, nose, chin, ears, around the eyes.
+    red = 0.9 * bump(xp, c, (0.40, 6.93, 1.25), (0.20, 0.17, 0.5))
+    red = red + 0.8 * bump(xp, c, (0.0, 6.93, 1.62), (0.13, 0.14, 0.3)) + 0.35 * bump(xp, c, (0.0, 6.28, 1.5), (0.2, 0.13, 0.4))
+    red = n["blush"] * red + 0.6 * ears + 0.12 * lids
+    red = red * (0.6 + 0.8 * mottle) + 0.5 * (clouds - 0.5) + 0.35 * (mottle - 0.5)
+    tone = 1.0 + 0.20 * (clouds - 0.5) + 0.12 * (mottle - 0.5) + 0.07 * (grain - 0.5)
+    crease_of_lid = lids * bump(xp, c, (0.33, 7.36, 1.42), (0.16, 0.035, 0.3))
+    hollow = 0.22 * crease_of_lid + bump(xp, c, (0.30, 7.13, 1.4), (0.16, 0.07, 0.3)) * (0.10 + 0.16 * n["age"])
+    tone = tone * (1.0 - hollow)
+    albedo = p.skin * tone * (1.0 + p.one([0.05, -0.17, -0.15]) * red)
 
-@kernel
-def shade_cloth(s, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient):
-    r, g, b = s.cloth_r, s.cloth_g, s.cloth_b
-    dz = z + 0.075
-    from_neck = math.sqrt(x * x + dz * dz)
-    trimmed = 0.0
-    if s.pattern == 1.0:
-        trimmed = ramp(-0.25, 0.25, math.sin(y * 200.0 + from_neck * 60.0))
-    elif s.pattern == 2.0:
-        trimmed = ramp(0.030, 0.026, from_neck - s.collar_width)
-    r, g, b = mixed(r, s.trim_r, trimmed), mixed(g, s.trim_g, trimmed), mixed(b, s.trim_b, trimmed)
-    weave = 0.90 + 0.10 * noise(x * 260.0, y * 260.0, z * 260.0) + 0.10 * noise(x * 40.0, y * 40.0, z * 40.0)
-    red, green, blue = lambert(s, r * weave, g * weave, b * weave, nx, ny, nz, shadow, ambient, 0.15)
-    fuzz = 0.10 * (1.0 - max(nx * vx + ny * vy + nz * vz, 0.0)) ** 3 * ambient
-    return red + fuzz * (r + 0.1), green + fuzz * (g + 0.1), blue + fuzz * (b + 0.1)
+    face = ramp(xp, 0.6, 1.0, c[2])
+    spots = n["freckles"] * freckles
+    spots = spots * (0.25 + bump(xp, c, (0.28, 7.0, 1.4), (0.35, 0.25, 0.5))) * face
+    spots = spots + 0.75 * moles * face * (n["skin_pattern"] > 0.4)
+    albedo = albedo * (1.0 - xp.clip(spots, 0.0, 0.8) * p.one([0.42, 0.60, 0.72]))
+    shadow = lids * n["makeup"] * ramp(xp, 7.25, 7.33, c[1])
+    albedo = mix(albedo, albedo * p.one([0.45, 0.33, 0.36]), shadow)
 
+    # Creases: forehead lines and crow's feet come with age.
+    lines = xp.sin(c[1] * 42.0 + 3.0 * clouds + 0.8 * xp.cos(c[0] * 5.0))
+    brow = bump(xp, c, (0.0, 7.78, 1.35), (0.42, 0.2, 0.5))
+    crease = xp.clip(lines - 0.55, 0.0, 1.0) * brow
+    feet = bump(xp, c, (0.56, 7.27, 1.15), (0.10, 0.12, 0.3)) * xp.clip(xp.sin(c[1] * 75.0 - c[2] * 20.0) - 0.35, 0.0, 1.0)
+    crease = (crease + 0.8 * feet) * min(max((n["age"] - 0.3) / 0.6, 0.0), 1.0)
+    albedo = albedo * (1.0 - 0.42 * crease)
 
-@kernel
-def shade_hat(s, x, y, z, nx, ny, nz, shadow, ambient):
-    r, g, b = s.hat_r, s.hat_g, s.hat_b
-    level = y - s.hat_y + s.hat_tilt * z
-    weave = 0.92 + 0.16 * noise(x * 220.0, y * 220.0, z * 220.0)
-    if s.hat_kind == 1.0:
-        weave *= 0.86 + 0.14 * math.cos(math.atan2(x, z + 0.06) * 90.0)
-    elif s.hat_kind == 3.0 and 0.006 < level < 0.050:
-        r, g, b = s.trim_r * 0.6, s.trim_g * 0.6, s.trim_b * 0.6
-    return lambert(s, r * weave, g * weave, b * weave, nx, ny, nz, shadow, ambient, 0.15)
+    # Lips: the skin's own colour, redder and darker, with fine vertical lines.
+    (ridges,) = lookup(xp, p.noise, c[0] * 6.0, c[1] * 0.9, textures.GRAIN)
+    bare = p.skin * p.one([0.84, 0.60, 0.60]) + p.one([0.010, 0.002, 0.004])
+    stick = p.one([0.36, 0.03, 0.045])
+    lip = mix(bare, stick, 0.75 * n["lip_redness"]) * (0.86 + 0.28 * ridges)
+    albedo = mix(albedo, lip, lips * (1.0 - cavity))
+    # Stubble and scalp: hair too short or too dense to be drawn, grained.
+    speck = xp.clip(0.35 + 1.3 * grain, 0.0, 1.0)
+    under = p.skin * 0.35 + p.hair * 0.4
+    albedo = mix(albedo, under, xp.clip(stubble * speck, 0.0, 0.85) * (1.0 - lips))
+    albedo = mix(albedo, p.hair * 0.55 + 0.004, xp.clip(scalp * (0.6 + 0.5 * speck), 0.0, 1.0))
+    albedo = mix(albedo, p.one([0.16, 0.035, 0.03]), cavity)
 
+    # Pores tilt the normal.
+    deep = 0.9 * (1.0 - lips) * face
+    slope = xp.stack([pore_x, pore_y, 0.0 * pore_x])
+    normal = unit(xp, s.normal - 0.55 * deep * slope - crease * p.one([0.0, 0.35, 0.0]) * xp.cos(c[1] * 42.0))
 
-@kernel
-def shade_hard(s, part, x, y, nx, ny, nz, vx, vy, vz, shadow, ambient):
-    """Glasses and earrings: a coat or a metal that mirrors a simple room."""
-    facing = nx * vx + ny * vy + nz * vz
-    ry = 2.0 * facing * ny - vy
-    room = 0.12 + 0.9 * ramp(-0.1, 0.75, ry)
-    high = 1.2 * gloss(s, nx, ny, nz, vx, vy, vz, 120.0) * shadow
-    if part == fields.EARRINGS:
-        gold = s.phase > 0.4
-        r, g, b = (0.80, 0.56, 0.22) if gold else (0.72, 0.72, 0.75)
-        return (
-            r * (room + 0.25) * ambient + high,
-            g * (room + 0.25) * ambient + high,
-            b * (room + 0.25) * ambient + high,
-        )
-    r, g, b = 0.35 * s.trim_r, 0.35 * s.trim_g, 0.35 * s.trim_b
-    if s.sunglasses > 0.0:
-        r, g, b = 0.016, 0.014, 0.014
-        fade = 0.05 * ramp(0.03, -0.04, y - s.eye_y)
-        return r + fade + 0.16 * room + high, g + fade + 0.16 * room + high, b + fade + 0.18 * room + high
-    red, green, blue = lambert(s, r, g, b, nx, ny, nz, shadow, ambient, 0.0)
-    return red + 0.10 * room + high, green + 0.10 * room + high, blue + 0.10 * room + high
+    # Light enters, reddens and leaves elsewhere: terminator and shadow edges are softer in red.
+    cosine = dot(s.normal, p.lamp)
+    wraps = (0.30, 0.12, 0.07)
+    blends = (0.55, 0.25, 0.15)
+    channels = []
+    sharp = dot(normal, p.lamp)
+    for wrap, blend in zip(wraps, blends, strict=True):
+        soft = xp.clip((mix(sharp, cosine, blend) + wrap) / (1.0 + wrap), 0.0, 1.0)
+        channels.append(soft ** (1.0 + wrap) * s.lamp ** (1.0 - 0.6 * blend))
+    lamp = xp.stack(channels) * p.lamp_colour
+    rim = xp.clip(dot(normal, p.rim) + 0.1, 0.0, 1.0) * p.rim_colour
+    # Light between folds of skin takes its colour.
+    ambient = s.ambient ** (1.0 - 0.22 * p.one([1.0, 0.5, 0.4]))
+    colour = albedo * (lamp + rim + ambient)
 
-
-@kernel
-def surface_normal(s, maps, blobs, part, x, y, z):
-    """Unit normal, a little smoothed on hair and cloth."""
-    width = 0.0022 if part in (fields.HAIR, fields.CLOTH, fields.HAT) else 0.0013
-    return normal(s, maps, blobs, x, y, z, width)
-
-
-@kernel
-def reach(s, maps, blobs, x, y, z, nx, ny, nz):
-    """Shares of the key light and of the ambient light that reach a surface point."""
-    ambient = openness(s, maps, blobs, x, y, z, nx, ny, nz)
-    shadow = 0.0
-    if nx * s.light_x + ny * s.light_y + nz * s.light_z > -0.25:
-        shadow = lit(
-            s, maps, blobs, x + 0.004 * nx, y + 0.004 * ny, z + 0.004 * nz, s.light_x, s.light_y, s.light_z
-        )
-    return shadow, ambient
+    oily = bump(xp, c, (0.0, 7.75, 1.4), (0.3, 0.3, 0.6)) + bump(xp, c, (0.0, 7.05, 1.6), (0.13, 0.35, 0.4))
+    shine = (0.45 + 0.75 * oily) * (0.5 + n["skin_shine"]) * (1.0 - 0.9 * xp.clip(scalp + 0.6 * stubble, 0.0, 1.0)) * (0.75 + 0.5 * grain)
+    gloss = shine * (0.65 * highlight(xp, s, p, normal, 9.0) + 0.30 * highlight(xp, s, p, normal, 34.0))
+    gloss = gloss + lips * (0.6 + 0.8 * n["makeup"]) * highlight(xp, s, p, normal, 60.0)
+    graze = sheen(xp, s, s.normal, 3.5) * 0.16 * (1.0 - cavity)
+    return colour + gloss * p.lamp_colour * 1.3 + graze * s.ambient + 0.02 * shine * s.ambient
 
 
-@kernel
-def shade(s, maps, part, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient):
-    """Linear colour of a surface point; `part` is its painted mask id, v the unit vector to the camera."""
-    if part == fields.EYES:
-        return shade_eye(s, maps, x, y, z, vx, vy, vz, shadow, ambient)
-    if part == fields.HAIR:
-        return shade_hair(s, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient)
-    if part == fields.CLOTH:
-        return shade_cloth(s, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient)
-    if part == fields.HAT:
-        return shade_hat(s, x, y, z, nx, ny, nz, shadow, ambient)
-    if part in (fields.GLASSES, fields.EARRINGS):
-        return shade_hard(s, part, x, y, nx, ny, nz, vx, vy, vz, shadow, ambient)
-    return shade_skin(s, maps, part, x, y, z, nx, ny, nz, vx, vy, vz, shadow, ambient)
+def eye(xp: Any, s: Samples, p: Palette) -> Array:
+    """Eyeball: white with vessels, iris with fibres and dark ring, pupil, and a wet, bulging cornea."""
+    left = s.position[0] > 0.5 * float(p.eye_centres[0, 0] + p.eye_centres[0, 1])
+    centre = mix(p.eye_centres[:, 1:2], p.eye_centres[:, 0:1], 1.0 * left)
+    out = unit(xp, s.position - centre)
+    # Eyes converge a little.
+    gaze = unit(xp, p.gaze + mix(p.one([0.03, 0.0, 0.0]), p.one([-0.03, 0.0, 0.0]), 1.0 * left))
+    along = dot(out, gaze)
+    rest = out - along * gaze
+    r = xp.sqrt(dot(rest, rest)) / 0.435  # 1 at the limbus
+    angle = xp.arctan2(rest[1], rest[0])
+    phase = p.numbers["hair_pattern"]
+    (fibres,) = lookup(xp, p.noise, angle * (3.0 / math.pi), r * 0.12 + phase, textures.GRAIN)
+    (veins,) = lookup(xp, p.noise, out[0] * 1.3, out[1] * 1.3, textures.LINES)
+    corner = ramp(xp, 0.55, 1.0, xp.abs(out[0] - gaze[0]))
+    white = p.one([0.46, 0.43, 0.405]) * (1.0 - corner * p.one([0.10, 0.26, 0.26]))
+    white = white * (1.0 - 0.16 * veins * corner * p.one([0.2, 1.0, 1.0]))
+    ring = ramp(xp, 1.0, 0.80, r)
+    bright = (0.55 + 0.9 * fibres) * (0.42 + 0.58 * ring)
+    inner = ramp(xp, 0.72, 0.42, r)
+    grey = p.iris[1:2] * 0.5 + 0.5 * p.iris
+    iris = grey * bright * (1.0 + 0.5 * inner) * 0.72 + 0.002
+    iris = mix(iris, p.one([0.004, 0.004, 0.004]), ramp(xp, 0.40, 0.33, r))
+    albedo = mix(white, iris, ramp(xp, 1.06, 0.94, r))
+    inside = ramp(xp, 1.15, 0.85, r)
+    normal = unit(xp, out + 0.55 * rest * inside)
+    # Light that enters the cornea gathers on the iris' far side.
+    caustic = 1.0 + 0.8 * inside * xp.clip(-dot(unit(xp, rest), p.lamp) * r, 0.0, 1.0)
+    lit = 0.25 + 0.75 * s.lamp
+    lamp = xp.clip(0.35 + 0.65 * dot(out, p.lamp), 0.0, 1.0) * lit * caustic
+    colour = albedo * (lamp * p.lamp_colour + s.ambient * 0.92)
+    # Mirror images of the lamp (a round window) and of a bright sky.
+    mirror = 2.0 * dot(normal, s.view) * normal - s.view
+    near = dot(mirror, p.lamp)
+    window = ramp(xp, 0.955, 0.975, near) * (0.35 + 0.65 * s.lamp)
+    sky = ramp(xp, 0.35, 0.9, mirror[1]) * 0.05
+    strength = 0.5 + p.lamp_colour.sum() / 3.0
+    return colour + 0.75 * window * strength * (0.4 + 0.6 * inside) + sky * s.ambient
 
 
-@kernel
-def backdrop(s, u, v):
-    """Linear background colour at image coordinates u, v in 0..1 (v downwards)."""
-    t = ramp(0.0, 1.0, 0.7 * v + 0.3 * u)
-    if s.background == 1.0:
-        t = ramp(0.30, 0.70, noise(u * 2.6 + s.phase * 40.0, v * 2.6, 0.5 + s.phase * 9.0))
-    elif s.background == 2.0:
-        t = ramp(0.10, 0.75, math.sqrt((u - 0.5) ** 2 + (v - 0.42) ** 2))
-    glow = 0.9 + 0.2 * noise(u * 3.0, v * 3.0, s.phase * 20.0)
-    return (
-        0.8 * glow * mixed(s.back_r, s.back2_r, t),
-        0.8 * glow * mixed(s.back_g, s.back2_g, t),
-        0.8 * glow * mixed(s.back_b, s.back2_b, t),
+def mouth(xp: Any, s: Samples, p: Palette) -> Array:
+    """Teeth and tongue; extra[0] is 1 for teeth."""
+    teeth = s.extra[0]
+    lines = 0.75 + 0.25 * xp.abs(xp.cos(s.chart[0] * 36.0)) ** 0.35
+    gum = ramp(xp, 6.80, 6.76, s.chart[1]) * ramp(xp, 6.46, 6.50, s.chart[1])
+    enamel = mix(p.one([0.30, 0.09, 0.08]), p.one([0.80, 0.73, 0.60]) * lines, gum)
+    albedo = mix(p.one([0.34, 0.10, 0.09]), enamel, teeth)
+    colour = matte(xp, s, p, albedo, s.normal, 0.2)
+    return colour + 0.6 * highlight(xp, s, p, s.normal, 60.0) * p.lamp_colour
+
+
+def hair(xp: Any, s: Samples, p: Palette) -> Array:
+    """Strands (Kajiya and Kay 1989, with two highlights); extra: along 0..1, tone -1..1, buried 0..1, kind 0 hair, 1 brow or lash, 2 beard."""
+    n = p.numbers
+    along, tone, buried, kind = (s.extra[i] for i in range(4))
+    tangent = unit(xp, s.chart)
+    short = xp.clip(kind, 0.0, 1.0)
+    base = p.hair * (1.0 + (0.85 * n["brow_shade"] - 0.9) * short) + 0.003
+    albedo = base * (1.0 + 0.34 * tone) * (0.80 + 0.28 * along) * (1.0 - 0.45 * buried)
+    outward = dot(s.normal, p.lamp)
+    tl, tv = dot(tangent, p.lamp), dot(tangent, s.view)
+    sin_tl = xp.sqrt(xp.clip(1.0 - tl * tl, 0.0, 1.0))
+    sin_tv = xp.sqrt(xp.clip(1.0 - tv * tv, 0.0, 1.0))
+    facing = xp.clip(0.5 + 0.62 * outward, 0.0, 1.0)
+    lit = s.lamp * facing
+    light = 0.85 * sin_tl * lit * p.lamp_colour + 0.4 * xp.clip(dot(s.normal, p.rim), 0.0, 1.0) * p.rim_colour
+    colour = albedo * (light + s.ambient * 0.95)
+    # Cuticles tilt: the white highlight shifts towards the root, the coloured one towards the tip.
+    def lobe(shift: float, power: float) -> Array:
+        turned = unit(xp, tangent + shift * s.normal)
+        tl, tv = dot(turned, p.lamp), dot(turned, s.view)
+        a = xp.sqrt(xp.clip(1.0 - tl * tl, 0.0, 1.0)) * xp.sqrt(xp.clip(1.0 - tv * tv, 0.0, 1.0)) - tl * tv
+        return xp.clip(a, 0.0, 1.0) ** power
+
+    gloss = (1.0 - 0.75 * short) * (1.0 - 0.6 * buried) * (0.75 + 0.5 * tone)
+    first = 0.11 * lobe(-0.10, 55.0)
+    second = 0.75 * lobe(0.14, 16.0) * (albedo + 0.012)
+    colour = colour + gloss * lit * (first + second) * p.lamp_colour
+    # The surroundings gleam along the strands too.
+    sky = (0.030 + 0.22 * albedo) * xp.clip(sin_tv, 0.0, 1.0) ** 4 * xp.clip(0.35 + s.normal[1], 0.0, 1.0)
+    return colour + gloss * sky * s.ambient
+
+
+def fabric(xp: Any, s: Samples, p: Palette, base: Array, knit: float) -> Array:
+    """Cloth and hats; chart: around, up (world units), mark of trim."""
+    n = p.numbers
+    u, v, mark = s.chart[0], s.chart[1], s.chart[2]
+    (broad,) = lookup(xp, p.noise, u * 2.2, v * 2.2, textures.CLOUDS)
+    grain, pore_x, pore_y = lookup(
+        xp, p.noise, u * 14.0, v * 14.0, textures.GRAIN, textures.PORE_X, textures.PORE_Y
     )
+    pattern = n["pattern"] if knit == 0.0 else 0.0
+    trimmed = 0.0 * mark
+    if pattern == 1.0:
+        trimmed = ramp(xp, -0.2, 0.2, xp.sin(v * 190.0))
+    elif pattern == 2.0:
+        trimmed = 0.55 * (ramp(xp, 0.2, 0.5, xp.sin(u * 150.0)) + ramp(xp, 0.2, 0.5, xp.sin(v * 150.0)))
+    elif pattern == 3.0:
+        trimmed = 0.45 * ramp(xp, 0.45, 0.75, grain)
+    trimmed = mix(trimmed, 1.0, mark * n["contrast_trim"])
+    albedo = mix(base, p.trim, xp.clip(trimmed, 0.0, 1.0))
+    weave = 0.88 + 0.16 * grain + 0.10 * (broad - 0.5)
+    if knit > 0.0:
+        weave = weave * (0.82 + 0.18 * xp.abs(xp.sin(u * knit)) ** 0.5)
+    slope = xp.stack([pore_x, pore_y, 0.0 * pore_x])
+    normal = unit(xp, s.normal + 0.9 * slope)
+    colour = matte(xp, s, p, albedo * weave, normal, 0.12)
+    return colour + 0.10 * sheen(xp, s, s.normal, 3.0) * s.ambient * (albedo + 0.08)
 
 
-@kernel
-def display(value):
-    """sRGB 0..255 of linear light: a soft shoulder, then gamma."""
-    value = max(value, 0.0)
-    value = value * (1.0 + 0.16 * value) / (1.0 + 0.62 * value) * 1.06
-    return 255.0 * min(value, 1.0) ** (1.0 / 2.2)
+def hard(xp: Any, s: Samples, p: Palette, base: Array, mirror_share: float) -> Array:
+    """Frames, lenses and metal: a coat or a metal that mirrors a simple room."""
+    mirror = 2.0 * dot(s.normal, s.view) * s.normal - s.view
+    room = 0.15 + 0.85 * ramp(xp, -0.2, 0.7, mirror[1]) + 0.25 * ramp(xp, 0.2, 0.9, mirror[0])
+    fresnel = mirror_share + (1.0 - mirror_share) * sheen(xp, s, s.normal, 5.0)
+    body = matte(xp, s, p, base, s.normal) * (1.0 - mirror_share)
+    tint = 1.0 + (base * 1.6 - 1.0) * min(2.0 * mirror_share, 1.0)
+    glint = 1.5 * highlight(xp, s, p, s.normal, 140.0)
+    return body + fresnel * room * tint * s.ambient + glint * p.lamp_colour
+
+
+_CURVE_STEPS = 4096
+
+
+def curve_table() -> list[float]:
+    """sRGB 0..1 of linear light: a gentle toe, a soft shoulder (Hable-like), then gamma.
+
+    Entry i stands for the light x with sqrt(x / (1 + x)) = i / (entries - 1).
+    """
+    table = []
+    for i in range(_CURVE_STEPS):
+        t = (i / (_CURVE_STEPS - 1)) ** 2
+        x = 1.18 * t / max(1.0 - t, 1e-6)
+        curve = (x * (1.9 * x + 0.16)) / (x * (1.75 * x + 0.86) + 0.11)
+        table.append(min(curve, 1.0) ** (1.0 / 2.2))
+    return table
+
+
+def tone_curve(xp: Any, table: Array, light: Array) -> Array:
+    """Display values of linear light, by `curve_table` as an array of the library: far cheaper than powers."""
+    x = xp.clip(light, 0.0, 1e4)
+    place = xp.sqrt(x / (1.0 + x)) * (_CURVE_STEPS - 1) + 0.5
+    return table[xp.asarray(place, dtype=xp.int32)]

@@ -1,0 +1,248 @@
+"""Everything that stands before the camera, in the few arrays that drawing wants; independent of the view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ssgan_core.heads.bust import Bust, build_bust
+from ssgan_core.heads.hair import beard_cover, grow_hair, scalp_cover
+from ssgan_core.heads.lighting import Lights, ShadowMap, build_lights, gather, shadow_map
+from ssgan_core.heads.sampler import Identity
+from ssgan_core.heads.scene import Material, Strands, Surface
+from ssgan_core.heads.template import EYE_PIECES, template
+from ssgan_core.heads.wardrobe import dress
+
+EXTRA = 6  # numbers a vertex carries beside normal, chart and ambient light; see shading's functions
+ATTRIBUTES = 9 + EXTRA
+_STRAND_KINDS = {Material.HAIR: 0.0, Material.BROW: 1.0, Material.LASH: 1.0, Material.BEARD: 2.0}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One portrait without a camera. V surface vertices, P strand points.
+
+    Attributes:
+        points: [V, 3] float32.
+        attributes: [V + P, ATTRIBUTES] float32: normal (of strands: outward), chart (of strands: tangent),
+            ambient light, extra.
+        culled, open: triangles [., 3] int32 of closed surfaces, and of those whose back is seen too.
+        strand_points: [P, 3]; strand_tangents: [P, 3] unit; strand_widths: [P].
+        segments: [Q] int32: strand points that are followed by another of the same strand.
+        materials: [T] uint8 of all triangles: culled, open, then two for each segment.
+        lights: what shines.
+        shadow: of the lamp.
+        eye_centres: [2, 3] float32, the subject's left (+x) first.
+    """
+
+    points: np.ndarray
+    attributes: np.ndarray
+    culled: np.ndarray
+    open: np.ndarray
+    strand_points: np.ndarray
+    strand_tangents: np.ndarray
+    strand_widths: np.ndarray
+    segments: np.ndarray
+    materials: np.ndarray
+    lights: Lights
+    shadow: ShadowMap
+    eye_centres: np.ndarray
+
+    def ribbons(self, towards: np.ndarray, least_width: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Strands as flat ribbons.
+
+        Args:
+            towards: [P, 3] or [3], the direction that they face.
+            least_width: [P] or a number, world units.
+
+        Returns:
+            points [2 P, 3] float32, the two sides of every strand point next to each other; triangles [2 Q, 3] int32.
+        """
+        side = np.cross(self.strand_tangents, towards)
+        side /= np.sqrt((side * side).sum(-1, keepdims=True)) + 1e-9
+        side *= (0.5 * np.maximum(self.strand_widths, least_width))[:, None]
+        points = np.stack([self.strand_points - side, self.strand_points + side], axis=1).reshape(-1, 3)
+        return points.astype(np.float32), ribbon_triangles(self.segments)
+
+
+def ribbon_triangles(segments: np.ndarray) -> np.ndarray:
+    """Triangles [2 Q, 3] int32 between the sides of points s and s + 1 of every segment s."""
+    a = 2 * segments
+    quads = np.stack([a, a + 1, a + 2, a + 1, a + 3, a + 2], axis=-1)
+    return quads.reshape(-1, 3).astype(np.int32)
+
+
+@lru_cache(maxsize=2)
+def build_scene(identity: Identity) -> Scene:
+    """The scene of an identity; the last two are remembered, so that several views of one head share it."""
+    bust = build_bust(identity)
+    surfaces = [*_body(identity, bust), *dress(identity, bust)]
+    strands = grow_hair(identity, bust)
+    lights = build_lights(identity)
+
+    offsets = np.cumsum([0] + [len(surface.points) for surface in surfaces])
+    closed = [(s, o) for s, o in zip(surfaces, offsets, strict=False) if not s.two_sided]
+    both = [(s, o) for s, o in zip(surfaces, offsets, strict=False) if s.two_sided]
+    culled, open_ = (
+        np.concatenate([np.zeros((0, 3), np.int32), *(s.triangles + np.int32(o) for s, o in group)])
+        for group in (closed, both)
+    )
+    points = np.concatenate([surface.points for surface in surfaces])
+    normals = np.concatenate([surface.normals for surface in surfaces])
+    tangents = np.concatenate([_tangents(strand) for strand in strands])
+    strand_points = np.concatenate([strand.points.reshape(-1, 3) for strand in strands])
+    segments = _segments(strands)
+    counts = [(len(s.points) * (s.points.shape[1] - 1), s.material) for s in strands]
+    materials = np.concatenate(
+        [np.full(len(s.triangles), s.material, np.uint8) for s, _ in closed + both]
+        + [np.full(2 * count, material, np.uint8) for count, material in counts]
+    )
+    attributes = np.zeros((len(points) + len(strand_points), ATTRIBUTES), np.float32)
+    attributes[: len(points), 0:3] = normals
+    attributes[len(points) :, 0:3] = np.concatenate([strand.outward.reshape(-1, 3) for strand in strands])
+    attributes[: len(points), 3:6] = np.concatenate([surface.chart for surface in surfaces])
+    attributes[len(points) :, 3:6] = tangents
+    attributes[: len(points), 9:] = _surface_extra(identity, bust, surfaces)
+    attributes[len(points) :, 9:] = np.concatenate([_strand_extra(strand) for strand in strands])
+    scene = Scene(
+        points=points,
+        attributes=attributes,
+        culled=culled,
+        open=open_,
+        strand_points=strand_points,
+        strand_tangents=tangents,
+        strand_widths=np.concatenate([strand.widths.ravel() for strand in strands]),
+        segments=segments,
+        materials=materials,
+        lights=lights,
+        shadow=_shadow(lights, points, culled, open_, strand_points, tangents, segments, strands),
+        eye_centres=bust.eye_centres.astype(np.float32),
+    )
+    attributes[:, 6:9] = _ambient(scene)
+    return scene
+
+
+def _body(identity: Identity, bust: Bust) -> list[Surface]:
+    """Skin, eyeballs, teeth and tongue."""
+    mesh = template()
+    kinds = {"body": Material.SKIN, **dict.fromkeys(EYE_PIECES, Material.EYE)}
+    kinds |= {"teeth": Material.MOUTH, "tongue": Material.MOUTH}
+    surfaces = []
+    for name, material in kinds.items():
+        used = mesh.piece_vertices[name]
+        renumber = np.zeros(len(mesh.rest), np.int32)
+        renumber[used] = np.arange(len(used))
+        surfaces.append(
+            Surface(
+                material,
+                bust.points[used],
+                bust.normals[used],
+                mesh.rest[used],
+                renumber[mesh.triangles[mesh.pieces[name]]],
+            )
+        )
+    return surfaces
+
+
+def _surface_extra(identity: Identity, bust: Bust, surfaces: list[Surface]) -> np.ndarray:
+    """[V, EXTRA]: for skin the covers and masks, for teeth a one."""
+    mesh = template()
+    skin = mesh.piece_vertices["body"]
+    scalp, beard = scalp_cover(identity, bust)[skin], beard_cover(identity, bust)[skin]
+    masks = (mesh.masks[name][skin] for name in ("lips", "eyelids", "ears", "inside-mouth"))
+    rows = [np.stack([scalp, beard, *masks], axis=-1)]
+    for number, surface in enumerate(surfaces[1:], start=1):
+        row = np.zeros((len(surface.points), EXTRA), np.float32)
+        row[:, 0] = number == 3  # the teeth, as `_body` orders them
+        rows.append(row)
+    return np.concatenate(rows)
+
+
+def _strand_extra(strands: Strands) -> np.ndarray:
+    """[n m, EXTRA]: along, tone, buried, kind."""
+    n, m = strands.points.shape[:2]
+    extra = np.zeros((n, m, EXTRA), np.float32)
+    extra[..., 0] = np.linspace(0, 1, m, dtype=np.float32)
+    extra[..., 1] = strands.tone[:, None]
+    extra[..., 2] = strands.buried
+    extra[..., 3] = _STRAND_KINDS[strands.material]
+    return extra.reshape(-1, EXTRA)
+
+
+def _tangents(strands: Strands) -> np.ndarray:
+    """Unit tangents [n m, 3] at the points of strands."""
+    p = strands.points
+    along = np.empty_like(p)
+    along[:, 1:-1] = p[:, 2:] - p[:, :-2]
+    along[:, 0], along[:, -1] = p[:, 1] - p[:, 0], p[:, -1] - p[:, -2]
+    along /= np.sqrt((along * along).sum(-1, keepdims=True)) + 1e-9
+    return along.reshape(-1, 3)
+
+
+def _segments(strands: list[Strands]) -> np.ndarray:
+    result, offset = [], 0
+    for strand in strands:
+        n, m = strand.points.shape[:2]
+        numbers = np.arange(n * m, dtype=np.int32).reshape(n, m)[:, :-1] + offset
+        result.append(numbers.ravel())
+        offset += n * m
+    return np.concatenate(result).astype(np.int32)
+
+
+def _shadow(
+    lights: Lights,
+    points: np.ndarray,
+    culled: np.ndarray,
+    open_: np.ndarray,
+    strand_points: np.ndarray,
+    tangents: np.ndarray,
+    segments: np.ndarray,
+    strands: list[Strands],
+) -> ShadowMap:
+    """The lamp's shadow map of everything."""
+    side = np.cross(tangents, lights.lamp)
+    side *= 0.0009 / (np.sqrt((side * side).sum(-1, keepdims=True)) + 1e-9)
+    ribbon = np.stack([strand_points - side, strand_points + side], axis=1).reshape(-1, 3)
+    # Lashes and brows are finer than the map.
+    heavy = np.concatenate(
+        [
+            np.full(len(s.points) * (s.points.shape[1] - 1), s.material in (Material.HAIR, Material.BEARD))
+            for s in strands
+        ]
+    )
+    triangles = ribbon_triangles(segments[heavy]) + np.int32(len(points))
+    return shadow_map(
+        lights.lamp,
+        np.concatenate([points, ribbon.astype(np.float32)]),
+        np.concatenate([culled, open_, triangles]),
+    )
+
+
+_THINNING = 4  # one strand in so many dims the sky, so much wider
+
+
+def _ambient(scene: Scene) -> np.ndarray:
+    """Light of the surroundings at every surface vertex and strand point [V + P, 3]."""
+    normals = scene.attributes[:, 0:3]
+    outward = normals[len(scene.points) :]
+    side = np.cross(scene.strand_tangents, outward)
+    side /= np.sqrt((side * side).sum(-1, keepdims=True)) + 1e-9
+    side *= (0.5 * _THINNING * scene.strand_widths)[:, None]
+    ribbon = np.stack([scene.strand_points - side, scene.strand_points + side], axis=1).reshape(-1, 3)
+    starts = np.nonzero(np.diff(scene.segments, prepend=-2) != 1)[0]
+    strand_of_segment = np.cumsum(np.isin(np.arange(len(scene.segments)), starts)) - 1
+    chosen = scene.segments[strand_of_segment % _THINNING == 0]
+    everything = np.concatenate([scene.points, scene.strand_points])
+    fibres = np.arange(len(everything)) >= len(scene.points)
+    return gather(
+        scene.lights.sky,
+        everything,
+        np.ascontiguousarray(normals),
+        fibres,
+        np.concatenate([scene.points, ribbon.astype(np.float32)]),
+        np.concatenate(
+            [scene.culled, scene.open, ribbon_triangles(chosen) + np.int32(len(scene.points))]
+        ),
+    )
