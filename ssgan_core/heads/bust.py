@@ -157,6 +157,8 @@ def target_shares(identity: Identity) -> dict[str, float]:
     # Broad smiles part the teeth.
     add("act-jawOpen", 0.16 * max(identity.smile - 0.45, 0.0) / 0.55)
     add("act-browInnerUp", 0.8 * max(identity.brow_raise, 0.0))
+    # The base mesh keeps its lips a hair apart.
+    add("act-mouthClose", 0.10 * max(1 - 4 * identity.jaw_open - identity.smile, 0.0))
     # The base mesh looks tired: its lids hang lower than an awake person's.
     for side in ("Left", "Right"):
         add(f"act-eyeWide{side}", 0.36 * (1 - identity.blink) * (1 - 0.5 * identity.squint))

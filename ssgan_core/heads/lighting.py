@@ -22,6 +22,7 @@ _SHADOW_SIZE = 640
 _RADIUS = 0.52  # world: of the ball that casts shadows
 _CENTRE = (0.0, -0.02, -0.02)
 _BIAS = 0.007
+_METERED = 0.95
 _SOFTNESS = 0.010  # world: depth of hair or skin that dims light to 1/e
 
 
@@ -78,13 +79,19 @@ def build_lights(identity: Identity) -> Lights:
     facing = (around @ lamp)[:, None].clip(0, 1)
     window = (0.30 + 1.6 * softness) * facing**3 * tint
     ground = 0.07 * (-up).clip(0, 1) * room
+    sky = sky + window + ground
+    strength = 1.12 - 0.86 * softness
+    # Photographers meter the face: what its front receives decides the exposure, most of the way.
+    front = np.array([0.0, 0.1, 0.995], np.float32)
+    weights = (around @ front).clip(0, 1)
+    received = strength * max(float(lamp @ front), 0.0) + float(sky.mean(axis=1) @ weights / weights.sum())
     return Lights(
         lamp=lamp,
-        lamp_colour=((1.12 - 0.86 * softness) * tint).astype(np.float32),
-        sky=(sky + window + ground).astype(np.float32),
+        lamp_colour=(strength * tint).astype(np.float32),
+        sky=sky.astype(np.float32),
         rim=towards(identity.light_yaw + math.pi * (0.80 if identity.light_yaw < 0 else -0.80), 0.45),
         rim_colour=(0.6 * identity.rim_light * cool).astype(np.float32),
-        exposure=math.exp(identity.exposure),
+        exposure=math.exp(identity.exposure) * (_METERED / received) ** 0.8,
     )
 
 

@@ -26,7 +26,7 @@ BACKGROUNDS = ("gradient", "room", "foliage", "lights", "studio")
 
 # Reflectances by rising melanin, sRGB 0..255, after photographs of the usual tone scales.
 _SKIN_TONES = (
-    (236, 197, 176), (229, 184, 158), (215, 164, 134), (198, 143, 109), (170, 115, 82), (136, 88, 62),
+    (229, 187, 164), (224, 178, 151), (214, 162, 132), (198, 143, 109), (170, 115, 82), (136, 88, 62),
     (101, 64, 46), (74, 47, 36),
 )  # fmt: skip
 # (sRGB, weight): natural hair, then a few dyed ones.
@@ -267,7 +267,7 @@ def _expression(rng: np.random.Generator) -> dict[str, float]:
     smiling, talking = rng.random() < 0.5, rng.random() < 0.22
     return {
         "smile": float(np.clip(rng.normal(0.5, 0.25), 0.05, 1.0)) if smiling else 0.0,
-        "jaw_open": float(rng.uniform(0.1, 0.45)) if talking else 0.0,
+        "jaw_open": float(rng.uniform(0.06, 0.32)) if talking else 0.0,
         "frown": float(rng.uniform(0.2, 0.8)) if not smiling and rng.random() < 0.18 else 0.0,
         "pucker": float(rng.uniform(0.2, 0.7)) if not smiling and rng.random() < 0.08 else 0.0,
         "squint": float(np.clip(rng.normal(0.05, 0.2), 0.0, 0.6)),

@@ -212,7 +212,7 @@ def skin(xp: Any, s: Samples, p: Palette) -> Array:
     rim = xp.clip(dot(normal, p.rim) + 0.1, 0.0, 1.0) * p.rim_colour
     # Light between folds of skin takes its colour.
     ambient = s.ambient ** (1.0 - 0.22 * p.one([1.0, 0.5, 0.4]))
-    colour = albedo * (lamp + rim + ambient)
+    colour = albedo * (lamp + rim + ambient) + p.one([0.022, 0.006, 0.005]) * cavity
 
     oily = bump(xp, c, (0.0, 7.75, 1.4), (0.3, 0.3, 0.6)) + bump(xp, c, (0.0, 7.05, 1.6), (0.13, 0.35, 0.4))
     shine = (0.45 + 0.75 * oily) * (0.5 + n["skin_shine"]) * (1.0 - 0.9 * xp.clip(scalp + 0.6 * stubble, 0.0, 1.0)) * (0.75 + 0.5 * grain)

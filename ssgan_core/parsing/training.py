@@ -154,15 +154,17 @@ def parsing_loss(logits: Tensor, masks: Tensor, part_weights: Tensor) -> Tensor:
         masks: ids [B, S, S] int64; pixels with IGNORED do not count.
         part_weights: [C].
     """
-    entropy = F.cross_entropy(logits, masks, part_weights, ignore_index=IGNORED)
     known = masks != IGNORED
-    ids = masks[known]
-    probabilities = logits.softmax(1).movedim(1, -1)[known]
+    ids = torch.where(known, masks, 0)
     classes = logits.shape[1]
-    zeros = torch.zeros(classes, device=logits.device)
-    truth = torch.bincount(ids, minlength=classes).float()
-    both = zeros.index_add(0, ids, probabilities.gather(1, ids[:, None])[:, 0])
-    dice = 1 - 2 * both / (truth + probabilities.sum(0)).clamp_min(1.0)
+    logs = logits.log_softmax(1)
+    right = logs.gather(1, ids[:, None])[:, 0]  # of the true part
+    weights = part_weights[ids] * known
+    entropy = -(weights * right).sum() / weights.sum()
+    truth = torch.bincount(ids[known], minlength=classes).float()
+    both = torch.zeros(classes).index_add(0, ids.flatten(), (right.exp() * known).flatten())
+    seen = torch.einsum("bchw,bhw->c", logs.exp(), known.float())
+    dice = 1 - 2 * both / (truth + seen).clamp_min(1.0)
     return entropy + dice[truth > 0].mean()
 
 
