@@ -85,7 +85,12 @@ def load_depth16(source: Path | bytes, max_pixels: int = MAX_PIXELS, name: str =
             raise SsganError(
                 f"{_name_of(source, name)} is no depth: its pixels are {image.mode}, not 16-bit grey"
             )
-        stored = np.array(image).astype(np.float32)
+        return decode_depth16(np.array(image))
+
+
+def decode_depth16(stored: np.ndarray) -> np.ndarray:
+    """z_cam float32 in world units of what encode_depth16 made, any shape; 0 = none."""
+    stored = stored.astype(np.float32)
     return np.where(stored > 0, _DEPTH_NEAR + _DEPTH_SPAN / 65535 * stored, 0).astype(np.float32)
 
 
@@ -171,12 +176,17 @@ def save_mask(path: Path, ids: np.ndarray, schema: PartSchema) -> None:
 
 
 def save_depth16(path: Path, z_cam: np.ndarray) -> None:
-    """Write z_cam [H, W] (world units, 0 = none) as a 16-bit PNG: round((z - 2) / 1.4 * 65535), 0 = none.
+    """Write z_cam [H, W] (world units, 0 = none) as a 16-bit PNG (see encode_depth16)."""
+    save_png(path, encode_depth16(z_cam))
+
+
+def encode_depth16(z_cam: np.ndarray) -> np.ndarray:
+    """z_cam (world units, 0 = none) of any shape as uint16: round((z - 2) / 1.4 * 65535), 0 = none.
 
     Depth outside 2.0 to 3.4 is clipped to it; steps are 2.1e-5.
     """
     scaled = np.round((np.asarray(z_cam, np.float64) - _DEPTH_NEAR) / _DEPTH_SPAN * 65535)
-    save_png(path, np.where(np.asarray(z_cam) > 0, np.clip(scaled, 1, 65535), 0).astype(np.uint16))
+    return np.where(np.asarray(z_cam) > 0, np.clip(scaled, 1, 65535), 0).astype(np.uint16)
 
 
 # ----------------------------------------------------------------------------------------- colouring
