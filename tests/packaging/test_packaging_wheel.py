@@ -33,6 +33,7 @@ def test_wheel_holds_recipes_kernels_licence_and_no_tests(wheel):
             assert f"ssgan_core/_shipped/{folder}/{file.name}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "ssgan_core/py.typed" in names
+    assert "ssgan_core/parsing/weights/parser.safetensors" in names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"ssgan_core", "ssgan_cli"}
 
