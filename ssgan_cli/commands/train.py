@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from ssgan_core.config import Config
-    from ssgan_core.dataset.reader import PortraitDataset
+    from ssgan_core.training.data import TrainingSource
     from ssgan_core.training.loop import TrainingResult
 
 
@@ -53,27 +53,28 @@ def train(
     from ssgan_core.dataset.reader import PortraitDataset
     from ssgan_core.synthesis import choose_device
     from ssgan_core.training import runs
+    from ssgan_core.training.data import StoredPortraits
     from ssgan_core.training.loop import train as train_model
 
     output = Output(as_json)
     recipe = load_config(config, settings)
     chosen_device = choose_device(device.value)
-    dataset = PortraitDataset.open(data, recipe.model.resolution)
+    source = StoredPortraits(PortraitDataset.open(data, recipe.model.resolution))
     if dry_run:
-        _dry_run(output, recipe, dataset, chosen_device)
+        _dry_run(output, recipe, source, chosen_device)
         return
     folder = run
     if folder is None:
         run_name = name or Path(config).stem
-        folder = None if new else runs.unfinished_run(out, run_name, recipe, dataset)
+        folder = None if new else runs.unfinished_run(out, run_name, recipe, source)
         if folder is not None:
             output.note(f"continuing {folder} (--new begins a new run instead)")
         folder = folder or runs.create_run(out, run_name)
-    output.say(f"run {folder}: {len(dataset)} portraits of {dataset.resolution} px on {chosen_device}")
+    output.say(f"run {folder}: {len(source)} portraits of {source.resolution} px on {chosen_device}")
     announce_renderer(output, chosen_device, recipe.model.backend)
     with _StopSignals(output).caught() as stop, output.progress("training", "images") as progress:
         result = train_model(
-            dataset,
+            source,
             recipe,
             folder,
             device=chosen_device,
@@ -116,16 +117,16 @@ class _StopSignals:
             signal.signal(number, handler)
 
 
-def _dry_run(output: Output, recipe: Config, dataset: PortraitDataset, device: torch.device) -> None:
+def _dry_run(output: Output, recipe: Config, source: TrainingSource, device: torch.device) -> None:
     from ssgan_core.training.estimate import estimate
 
-    figures = estimate(recipe, dataset.schema, device)
+    figures = estimate(recipe, source.schema, device)
     output.say(f"generator       {figures.generator_parameters:,} parameters")
     output.say(f"discriminator   {figures.discriminator_parameters:,} parameters")
     output.say(f"training        {figures.images:,} images, {figures.steps:,} steps of {figures.batch}")
     output.say(f"memory          about {figures.memory_bytes / 2**30:.1f} GiB, up to half as much again")
     output.say(
-        f"data            {len(dataset):,} portraits, {'with' if dataset.has_depth else 'without'} depth"
+        f"data            {len(source):,} portraits, {'with' if source.has_depth else 'without'} depth"
     )
     output.result(vars(figures))
 

@@ -1,9 +1,15 @@
-"""The stream of training batches, addressed by position so that a resumed run sees exactly what a straight one sees."""
+"""What training learns from: the interface of a source, and the stored data set as one.
+
+Batches are addressed by position, so that a resumed run sees exactly what a straight one sees.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,9 +17,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ssgan_core.cameras import mirror_label
+from ssgan_core.config import Config
 from ssgan_core.dataset.reader import PortraitDataset
+from ssgan_core.errors import SsganError
+from ssgan_core.parts import PartSchema
 
 _MOST_CACHED_BYTES = 4 << 30
+_MOST_SAMPLED = 512
+_NO_WARMUP = "set training.warmup_kimg=0, or train on portraits made by `ssgan synth`"
 
 
 @dataclass(frozen=True)
@@ -23,10 +34,11 @@ class Batch:
     Attributes:
         images: [B, 3, H, W], uint8.
         masks: [B, H, W], uint8 part ids.
-        depths: [B, 1, H, W] z_cam in world units, 0 = none; all zero when the data set has no depth.
+        depths: [B, 1, H, W] z_cam in world units, 0 = none; all zero when the source has no depth.
         labels: [B, 25] cameras.
-        indices: [B] positions in the data set.
+        indices: [B] numbers of the portraits in their source.
         mirrored: [B] bool, whether the example is shown mirrored.
+        parameters: [B, n] generating parameters of the heads; None where warm-up did not ask for them.
     """
 
     images: Tensor
@@ -35,44 +47,189 @@ class Batch:
     labels: Tensor
     indices: Tensor
     mirrored: Tensor
+    parameters: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+        values = (getattr(self, field.name) for field in fields(self))
+        return Batch(*(None if value is None else value.to(device, non_blocking=True) for value in values))  # type: ignore[arg-type]
 
     def normalised_images(self) -> Tensor:
         """Images [B, 3, H, W] in [-1, 1], float32."""
         return self.images.float() / 127.5 - 1
 
 
+class Example(NamedTuple):
+    """One portrait as it is: image uint8 [H, W, 3], mask uint8 [H, W], camera label [25]."""
+
+    image: np.ndarray
+    mask: np.ndarray
+    label: np.ndarray
+
+
+class TrainingSource(Protocol):
+    """Portraits to learn from: a stored data set, or a stream that is rendered meanwhile.
+
+    Who opens a source closes it.
+    """
+
+    @property
+    def schema(self) -> PartSchema:
+        """The parts that mask ids stand for."""
+        ...
+
+    @property
+    def resolution(self) -> int:
+        """Side of all pictures, pixels."""
+        ...
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether every portrait has depth."""
+        ...
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Cameras [N, 25], float32: those of the source, or enough of them to draw from."""
+        ...
+
+    def __len__(self) -> int:
+        """Different portraits, not counting mirrored ones."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a run remembers, to notice that it is continued with other data; plain JSON values."""
+        ...
+
+    def parameter_count(self) -> int:
+        """How many generating parameters a head has.
+
+        Raises:
+            SsganError: they are not known, or malformed, or depth is not known.
+        """
+        ...
+
+    def sample(self) -> tuple[int, Iterator[Example]]:
+        """How many, and a fixed choice of portraits spread over the source, for its statistics."""
+        ...
+
+    def batches(self, config: Config, start: int, stop: int) -> Iterator[Batch]:
+        """Whole batches of the training stream's positions `start` to `stop`.
+
+        A position's example depends on source, recipe and position alone. With training.warmup_kimg,
+        batches carry generating parameters.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what the source has running; it may be called twice."""
+        ...
+
+
+class StoredPortraits:
+    """A data set as a source; small ones stay in memory after their first reading."""
+
+    def __init__(self, dataset: PortraitDataset) -> None:
+        self.dataset = dataset
+        bytes_each = dataset.resolution**2 * (4 + 4 * dataset.has_depth)
+        self._cache: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray | None]] | None = (
+            {} if len(dataset) * bytes_each <= _MOST_CACHED_BYTES else None
+        )
+
+    @property
+    def schema(self) -> PartSchema:
+        return self.dataset.schema
+
+    @property
+    def resolution(self) -> int:
+        return self.dataset.resolution
+
+    @property
+    def has_depth(self) -> bool:
+        return self.dataset.has_depth
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.dataset.labels
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def fingerprint(self) -> dict[str, Any]:
+        digest = hashlib.sha256("\n".join(self.dataset.names).encode())
+        digest.update(self.labels.tobytes())
+        return {"examples": len(self), "fingerprint": digest.hexdigest()}
+
+    def parameter_count(self) -> int:
+        return self._parameters.shape[1]
+
+    def sample(self) -> tuple[int, Iterator[Example]]:
+        chosen = np.unique(np.linspace(0, len(self) - 1, min(len(self), _MOST_SAMPLED)).astype(int))
+        return len(chosen), (Example(*self.read(int(i))[:2], self.labels[i]) for i in chosen)
+
+    def batches(self, config: Config, start: int, stop: int) -> Iterator[Batch]:
+        examples = Examples(self, config.seed, config.data.mirror)
+        batches = stream(examples, config.training.batch, start, stop, config.data.workers)
+        if not config.training.warmup_kimg:
+            return batches
+        return (replace(batch, parameters=self._parameters[batch.indices]) for batch in batches)
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Image, mask and depth (or None) at an index of the data set."""
+        if self._cache is not None and index in self._cache:
+            return self._cache[index]
+        example = self.dataset.image(index), self.dataset.mask(index), self.dataset.depth(index)
+        if self._cache is not None:
+            self._cache[index] = example
+        return example
+
+    @cached_property
+    def _parameters(self) -> Tensor:
+        """Generating parameters [N, n] of every entry."""
+        if not self.has_depth:
+            raise SsganError("training.warmup_kimg needs a data set with depth", _NO_WARMUP)
+        rows = [self.dataset.meta(index).get("parameters") for index in range(len(self))]
+        try:
+            parameters = torch.tensor(rows, dtype=torch.float32)
+        except (TypeError, ValueError) as error:
+            raise SsganError(
+                "training.warmup_kimg needs the generating parameters of every portrait", _NO_WARMUP
+            ) from error
+        if parameters.ndim != 2 or not parameters.isfinite().all():
+            raise SsganError("the data set's generating parameters are malformed", _NO_WARMUP)
+        return parameters
+
+
 class Examples(Dataset):
-    """Maps a position of the endless training stream to an example.
+    """Maps a position of the endless training stream to an example of a stored data set.
 
     Every epoch is a permutation seeded by the epoch's number; with `mirror`, an epoch shows each image both ways.
     """
 
-    def __init__(self, dataset: PortraitDataset, seed: int, mirror: bool) -> None:
-        self.dataset = dataset
+    def __init__(self, portraits: StoredPortraits, seed: int, mirror: bool) -> None:
+        self.portraits = portraits
         self.seed = seed
         self.mirror = mirror
-        self.mirror_ids = dataset.schema.mirror_ids.astype(np.uint8)
-        bytes_each = dataset.resolution**2 * (4 + 4 * dataset.has_depth)
-        self.cache: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray | None]] | None = (
-            {} if len(dataset) * bytes_each <= _MOST_CACHED_BYTES else None
-        )
+        self.mirror_ids = portraits.schema.mirror_ids.astype(np.uint8)
         self._epoch = -1
         self._order = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
-        return len(self.dataset) * (2 if self.mirror else 1)
+        return len(self.portraits) * (2 if self.mirror else 1)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int, bool]:
         epoch, offset = divmod(position, len(self))
         if epoch != self._epoch:
             self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
             self._epoch = epoch
-        index, mirrored = self._order[offset] % len(self.dataset), self._order[offset] >= len(self.dataset)
-        image, mask, depth = self.read(int(index))
-        label = self.dataset.labels[index]
+        index, mirrored = (
+            self._order[offset] % len(self.portraits),
+            self._order[offset] >= len(self.portraits),
+        )
+        image, mask, depth = self.portraits.read(int(index))
+        label = self.portraits.labels[index]
         if mirrored:
             image, mask = image[:, ::-1], self.mirror_ids[mask[:, ::-1]]
             depth = None if depth is None else depth[:, ::-1]
@@ -87,15 +244,6 @@ class Examples(Dataset):
             int(index),
             bool(mirrored),
         )
-
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Image, mask and depth (or None) at an index of the data set, unmirrored."""
-        if self.cache is not None and index in self.cache:
-            return self.cache[index]
-        example = self.dataset.image(index), self.dataset.mask(index), self.dataset.depth(index)
-        if self.cache is not None:
-            self.cache[index] = example
-        return example
 
 
 def stream(examples: Examples, batch: int, start: int, stop: int, workers: int) -> Iterator[Batch]:

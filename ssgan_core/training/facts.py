@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssgan_core.cameras import split_label
-from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.layers import gaussian_blur
 from ssgan_core.losses import real_mask_channels
 from ssgan_core.model.geometry import dome, texel_centres
-from ssgan_core.training.data import Examples
+from ssgan_core.parts import PartSchema
+from ssgan_core.progress import Progress, silent
+from ssgan_core.training.data import TrainingSource
 
-_MOST_EXAMPLES = 512
 _MASK_SIZE = 64
 _COMPARED_SIZE = 32
 _LAYOUT_CLAMP = (-5.0, 2.0)
@@ -24,13 +24,13 @@ _LAYOUT_CLAMP = (-5.0, 2.0)
 
 @dataclass(frozen=True)
 class DataFacts:
-    """Statistics of (a sample of) the data set.
+    """Statistics of (a sample of) the data.
 
     Attributes:
         part_areas: [K + 1] mean share of the image that each part covers.
         layout: [K, S, S] log-odds of each part at its map's texels.
         image_spread, mask_spread: mean distance between two examples (see `pairwise_distance`).
-        labels: [N, 25] all cameras of the data set.
+        labels: [N, 25] cameras to draw from.
     """
 
     part_areas: Tensor
@@ -40,28 +40,30 @@ class DataFacts:
     labels: Tensor
 
 
-def gather_facts(examples: Examples, part_resolution: int) -> DataFacts:
-    """Read up to 512 examples spread over the data set."""
-    dataset = examples.dataset
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _MOST_EXAMPLES)).astype(int))
-    size = min(_MASK_SIZE, dataset.resolution)
-    masks, images = [], []
-    for index in chosen:
-        image, mask, _ = examples.read(int(index))
-        masks.append(real_mask_channels(torch.from_numpy(mask)[None], len(dataset.schema.parts), size, 0.0))
+def gather_facts(
+    source: TrainingSource, part_resolution: int, mirror: bool, progress: Progress = silent
+) -> DataFacts:
+    """Measure the source's sample; `mirror` tells whether training shows portraits mirrored too."""
+    schema, size = source.schema, min(_MASK_SIZE, source.resolution)
+    masks, images, labels = [], [], []
+    count, sample = source.sample()
+    for done, (image, mask, label) in enumerate(sample, start=1):
+        masks.append(real_mask_channels(torch.from_numpy(mask)[None], len(schema.parts), size, 0.0))
         images.append(torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1)
+        labels.append(label)
+        progress(done, count)
     mask_batch, image_batch = torch.cat(masks), torch.cat(images)
     return DataFacts(
         part_areas=mask_batch.mean((0, 2, 3)),
-        layout=part_layout(mask_batch, dataset.labels[chosen], dataset, part_resolution, examples.mirror),
+        layout=part_layout(mask_batch, np.stack(labels), schema, part_resolution, mirror),
         image_spread=pairwise_distance(image_batch),
         mask_spread=pairwise_distance(mask_batch),
-        labels=torch.from_numpy(dataset.labels),
+        labels=torch.from_numpy(source.labels),
     )
 
 
 def part_layout(
-    masks: Tensor, labels: np.ndarray, dataset: PortraitDataset, part_resolution: int, mirror: bool
+    masks: Tensor, labels: np.ndarray, schema: PartSchema, part_resolution: int, mirror: bool
 ) -> Tensor:
     """Log-odds [K, S, S] that a part is seen at a texel of its map.
 
@@ -74,7 +76,7 @@ def part_layout(
     """
     pose, matrix = (torch.from_numpy(m).float() for m in split_label(labels))
     means = []
-    for k, part in enumerate(dataset.schema.foreground):
+    for k, part in enumerate(schema.foreground):
         x, y = texel_centres(part.window, part_resolution)
         points = torch.stack([x, y, dome(x, y), torch.ones_like(x)]).flatten(1)
         seen = (torch.linalg.inv(pose) @ points)[:, :3]
@@ -84,7 +86,7 @@ def part_layout(
         means.append(looked_up.mean((0, 1)))
     mean = torch.stack(means)
     if mirror:
-        order = torch.from_numpy(dataset.schema.mirror_ids[1:] - 1)
+        order = torch.from_numpy(schema.mirror_ids[1:] - 1)
         mean = (mean + mean[order].flip(-1)) / 2
     mean = gaussian_blur(mean[None], part_resolution / 48)[0]
     return torch.logit(mean.clamp(1e-4, 1 - 1e-4)).clamp(*_LAYOUT_CLAMP)

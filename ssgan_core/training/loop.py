@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,12 @@ from torch import Tensor
 
 from ssgan_core.cameras import mirror_label
 from ssgan_core.config import Config
-from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
 from ssgan_core.files import sweep_temporaries
 from ssgan_core.progress import Progress, silent
 from ssgan_core.rendering.render import NotFiniteError
 from ssgan_core.training import runs
-from ssgan_core.training.data import Batch, Examples, stream
+from ssgan_core.training.data import Batch, TrainingSource
 from ssgan_core.training.ema import update_average
 from ssgan_core.training.facts import DataFacts, gather_facts
 from ssgan_core.training.monitor import Monitor
@@ -29,6 +28,7 @@ from ssgan_core.training.state import TrainingState
 from ssgan_core.training.warmup import Warmup
 
 _MOST_BAD_STEPS = 5
+_NOTED_WAIT = 0.1  # share of the time
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TrainingResult:
 
 
 def train(
-    dataset: PortraitDataset,
+    source: TrainingSource,
     config: Config,
     run: Path,
     *,
@@ -66,12 +66,16 @@ def train(
         SsganError: run, data and recipe do not belong together, or training diverged.
     """
     schedule = Schedule(config)
-    examples = Examples(dataset, config.seed, config.data.mirror)
-    runs.claim(run, config, dataset)
+    runs.claim(run, config, source)
     sweep_temporaries(run)
-    facts = gather_facts(examples, config.model.part_resolution)
+    total, batch_size = schedule.total_images, config.training.batch
+
+    def measuring(done: int, total: int, note: str = "") -> None:
+        progress(0, schedule.total_images, f"measuring the data, {done} of {total}")
+
+    facts = gather_facts(source, config.model.part_resolution, config.data.mirror, measuring)
     monitor = Monitor(facts, config.model.latent, config.seed, device)
-    state = TrainingState.create(config, dataset.schema, device)
+    state = TrainingState.create(config, source.schema, device)
     if (run / runs.STATE_NAME).exists():
         state.restore(run)
         runs.rewind_stats(run, state.images)
@@ -80,11 +84,10 @@ def train(
         for generator in (state.generator, state.average):
             generator.parts.layout_prior.copy_(facts.layout)
             generator.set_shell_width(schedule.shell_width(0))
-    trainer = Trainer(config, state, dataset, facts, device)
+    trainer = Trainer(config, state, source, facts, device)
     log = _Log(run, state, monitor)
 
-    total, batch_size = schedule.total_images, config.training.batch
-    for batch in stream(examples, batch_size, state.images, total, config.data.workers):
+    for batch in log.waiting(source.batches(config, state.images, total)):
         try:
             log.add(trainer.step(batch.to(device)))
         except NotFiniteError as error:
@@ -109,15 +112,19 @@ class Trainer:
         self,
         config: Config,
         state: TrainingState,
-        dataset: PortraitDataset,
+        source: TrainingSource,
         facts: DataFacts,
         device: torch.device,
     ) -> None:
         self.config = config
         self.state = state
         self.schedule = Schedule(config)
-        self.phases = Phases(config, state.generator, state.discriminator, dataset.has_depth, device)
-        self.warmup = Warmup(self.phases, dataset, facts.part_areas) if config.training.warmup_kimg else None
+        self.phases = Phases(config, state.generator, state.discriminator, source.has_depth, device)
+        self.warmup = (
+            Warmup(self.phases, source.parameter_count(), facts.part_areas)
+            if config.training.warmup_kimg
+            else None
+        )
         self.labels = _with_mirrored(facts.labels) if config.data.mirror else facts.labels
         self.device = device
         self.bad_steps = 0
@@ -191,12 +198,23 @@ class _Log:
         self.monitor = monitor
         self.terms: dict[str, list[Tensor]] = defaultdict(list)
         self.since = time.monotonic()
+        self.waited = 0.0
         self.images_since = state.images
         rows = runs.read_stats(run)
         self.measured: dict[str, float] = rows[-1] if rows else {}
         if not rows:
             self.tick()
             monitor.snapshot(state.average, run / f"grid-{state.images:09d}.png")
+
+    def waiting(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches; how long each one is waited for is counted."""
+        while True:
+            before = time.monotonic()
+            batch = next(batches, None)
+            self.waited += time.monotonic() - before
+            if batch is None:
+                return
+            yield batch
 
     def add(self, terms: dict[str, Tensor]) -> None:
         for name, value in terms.items():
@@ -210,6 +228,9 @@ class _Log:
         ]
         if self.measured["collapsed"] and self.state.images > 0:
             facts.append("samples look alike")
+        waited = self.waited / max(time.monotonic() - self.since, 1e-9)
+        if waited > _NOTED_WAIT:
+            facts.append(f"{waited:.0%} of the time waiting for data")
         return "  ".join(facts)
 
     def tick(self) -> None:
@@ -219,10 +240,11 @@ class _Log:
         row |= {name: float(torch.stack(values).float().mean()) for name, values in self.terms.items()}
         row |= self.measured
         row["shell_width"] = float(self.state.generator.shell_width)
+        row["wait_seconds"] = self.waited
         row["images_per_second"] = (self.state.images - self.images_since) / max(seconds, 1e-9)
         runs.append_stats(self.run, row)
         self.terms.clear()
-        self.since, self.images_since = time.monotonic(), self.state.images
+        self.since, self.waited, self.images_since = time.monotonic(), 0.0, self.state.images
 
 
 def _all_finite(tensors: Sequence[Tensor]) -> bool:

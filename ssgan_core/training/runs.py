@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import replace
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ssgan_core.config import Config, config_to_json, dump_config, load_config
-from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
 from ssgan_core.files import cannot_write, read_json, write_bytes, write_json
+from ssgan_core.training.data import TrainingSource
 from ssgan_core.training.schedule import Schedule
 
 STATE_NAME = "state.pt"
@@ -44,14 +43,14 @@ def create_run(folder: Path, name: str) -> Path:
         raise cannot_write(folder, error) from error
 
 
-def unfinished_run(folder: Path, name: str, config: Config, dataset: PortraitDataset) -> Path | None:
+def unfinished_run(folder: Path, name: str, config: Config, source: TrainingSource) -> Path | None:
     """The newest run of this name if it has this recipe and data and is not complete: what the command continues."""
     named = [run for run in folder.glob("*") if _RUN_PATTERN.match(run.name) and run.name[6:] == name]
     run = max(named, default=None)
     if run is None or not (run / CONFIG_NAME).is_file() or not (run / DATA_NAME).is_file():
         return None
-    same = load_config(str(run / CONFIG_NAME)) == config and read_json(run / DATA_NAME) == _data_facts(
-        dataset
+    same = (
+        load_config(str(run / CONFIG_NAME)) == config and read_json(run / DATA_NAME) == source.fingerprint()
     )
     complete = model_path(run, Schedule(config).total_images).exists()
     return run if same and not complete else None
@@ -103,15 +102,15 @@ def rewind_stats(run: Path, images: int) -> None:
     write_bytes(run / STATS_NAME, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
 
-def claim(run: Path, config: Config, dataset: PortraitDataset) -> None:
-    """Write a new run's recipe and data set, or check that an old run is continued with the same ones.
+def claim(run: Path, config: Config, source: TrainingSource) -> None:
+    """Write a new run's recipe and data, or check that an old run is continued with the same ones.
 
     Only the length of training (training.kimg) may differ from before.
 
     Raises:
-        SsganError: recipe or data set differ; the message names the first setting that does.
+        SsganError: recipe or data differ; the message names the first setting that does.
     """
-    data = _data_facts(dataset)
+    data = source.fingerprint()
     if not (run / CONFIG_NAME).exists():
         write_json(run / DATA_NAME, data)
         write_bytes(run / CONFIG_NAME, dump_config(config).encode())
@@ -127,12 +126,6 @@ def claim(run: Path, config: Config, dataset: PortraitDataset) -> None:
     if read_json(run / DATA_NAME) != data:
         raise SsganError(f"{run} was begun with another data set", "give the same data, or begin a new run")
     write_bytes(run / CONFIG_NAME, dump_config(config).encode())
-
-
-def _data_facts(dataset: PortraitDataset) -> dict[str, Any]:
-    digest = hashlib.sha256("\n".join(dataset.names).encode())
-    digest.update(dataset.labels.tobytes())
-    return {"examples": len(dataset), "fingerprint": digest.hexdigest()}
 
 
 def _first_difference(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssgan_core import losses
-from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
 from ssgan_core.layers import box_average
 from ssgan_core.model.codes import Codes
@@ -33,13 +32,20 @@ class Warmup:
     """The reconstruction phase.
 
     Args:
-        dataset: must have depth, and `parameters` in every entry's meta.
+        parameter_count: how many generating parameters the batches carry.
         part_areas: [K + 1] mean area of each part, for the class balance.
+
+    Raises:
+        SsganError: z has no room for so many parameters.
     """
 
-    def __init__(self, phases: Phases, dataset: PortraitDataset, part_areas: Tensor) -> None:
+    def __init__(self, phases: Phases, parameter_count: int, part_areas: Tensor) -> None:
+        latent = phases.config.model.latent
+        if parameter_count >= latent:
+            raise SsganError(
+                f"model.latent {latent} is too small for {parameter_count} generating parameters"
+            )
         self.phases = phases
-        self.parameters = known_parameters(dataset, phases.config.model.latent)
         balance = part_areas.clamp(min=1e-4).rsqrt()
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
@@ -65,8 +71,9 @@ class Warmup:
         """Codes of known heads: z is the parameters, the side it is seen from (mirrored or not), and noise."""
         generator = self.phases.generator
         z = torch.randn(len(batch.indices), self.phases.config.model.latent, generator=rng)
-        known = self.parameters.shape[1]
-        z[:, :known] = self.parameters[batch.indices.cpu()]
+        assert batch.parameters is not None  # the recipe has a warm-up, so the source sends them
+        known = batch.parameters.shape[1]
+        z[:, :known] = batch.parameters.cpu()
         z[:, known] = z[:, known].abs() * torch.where(batch.mirrored.cpu(), -1.0, 1.0)
         codes = generator.map(z.to(self.phases.device))
         generator.mapping.track(codes.base.detach())
@@ -89,31 +96,6 @@ class Warmup:
             "warmup_gradient": _gradient_loss(output.image, images)
             + _gradient_loss(output.low_image, low_images),
         }
-
-
-def known_parameters(dataset: PortraitDataset, latent: int) -> Tensor:
-    """Generating parameters [N, n] of every entry.
-
-    Raises:
-        SsganError: the data set has no depth or no parameters, or more of them than z has numbers.
-    """
-    hint = "set training.warmup_kimg=0, or train on portraits made by `ssgan synth`"
-    if not dataset.has_depth:
-        raise SsganError("training.warmup_kimg needs a data set with depth", hint)
-    rows = [dataset.meta(index).get("parameters") for index in range(len(dataset))]
-    try:
-        parameters = torch.tensor(rows, dtype=torch.float32)
-    except (TypeError, ValueError) as error:
-        raise SsganError(
-            "training.warmup_kimg needs the generating parameters of every portrait", hint
-        ) from error
-    if parameters.ndim != 2 or not parameters.isfinite().all():
-        raise SsganError("the data set's generating parameters are malformed", hint)
-    if parameters.shape[1] >= latent:
-        raise SsganError(
-            f"model.latent {latent} is too small for {parameters.shape[1]} generating parameters"
-        )
-    return parameters
 
 
 def _gradient_loss(a: Tensor, b: Tensor) -> Tensor:
