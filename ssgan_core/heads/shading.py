@@ -267,7 +267,7 @@ def mouth(xp: Any, s: Samples, p: Palette) -> Array:
     teeth = s.extra[0]
     lines = 0.75 + 0.25 * xp.abs(xp.cos(s.chart[0] * 36.0)) ** 0.35
     gum = ramp(xp, 6.80, 6.76, s.chart[1]) * ramp(xp, 6.46, 6.50, s.chart[1])
-    enamel = mix(p.one([0.30, 0.09, 0.08]), p.one([0.80, 0.73, 0.60]) * lines, gum)
+    enamel = mix(p.one([0.30, 0.09, 0.08]), p.one([0.84, 0.72, 0.54]) * lines, gum)
     albedo = mix(p.one([0.34, 0.10, 0.09]), enamel, teeth)
     colour = matte(xp, s, p, albedo, s.normal, 0.2)
     return colour + 0.6 * highlight(xp, s, p, s.normal, 60.0) * p.lamp_colour
