@@ -16,7 +16,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +50,19 @@ PIECE_NAMES = (
     "body", "left_eye", "right_eye", "upper_lashes", "lower_lashes", "teeth", "tongue",
 )  # fmt: skip
 MASKS = ("lips", "ears", "eyelids", "face", "inside-mouth")
-LOCAL_FOLDERS = ("head", "forehead", "eyes", "eyebrows", "nose", "mouth", "cheek", "chin", "ears", "neck", "asym")
+LOCAL_FOLDERS = (
+    "head",
+    "forehead",
+    "eyes",
+    "eyebrows",
+    "nose",
+    "mouth",
+    "cheek",
+    "chin",
+    "ears",
+    "neck",
+    "asym",
+)
 ANCESTRIES, SEXES, AGES, WEIGHTS = (
     ("african", "asian", "caucasian"),
     ("female", "male"),

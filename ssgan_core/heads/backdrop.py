@@ -34,7 +34,7 @@ def build_backdrop(identity: Identity) -> np.ndarray:
             picture[inside] = shade * (1 + 0.1 * rng.standard_normal(3))
         blur = rng.uniform(2.5, 6.0)
     elif kind == "foliage":
-        t = sum(_wave(rng, u, v, f) for f in (2, 3, 5, 8, 12)) / 5
+        t = np.mean([_wave(rng, u, v, f) for f in (2, 3, 5, 8, 12)], axis=0)
         leaf = np.array([0.10, 0.20, 0.05], np.float32) * rng.uniform(0.4, 1.2)
         picture = _mix(0.4 * leaf + 0.15 * second, leaf + 0.4 * first, (0.5 + 0.9 * t).clip(0, 1))
         picture = picture + 0.25 * ((t - 0.35).clip(0, 1) * 2)[..., None]
@@ -43,7 +43,8 @@ def build_backdrop(identity: Identity) -> np.ndarray:
         picture = _mix(0.25 * first, 0.25 * second, v)
         for _ in range(rng.integers(6, 18)):
             radius = rng.uniform(0.02, 0.07)
-            disc = 1 / (1 + np.exp(((np.hypot(u - rng.random(), v - rng.random()) - radius) * 120).clip(-60, 60)))
+            beyond = np.hypot(u - rng.random(), v - rng.random()) - radius
+            disc = 1 / (1 + np.exp((120 * beyond).clip(-60, 60)))
             colour = np.array([1.0, rng.uniform(0.5, 0.95), rng.uniform(0.2, 0.8)], np.float32)
             picture = picture + disc[..., None] * colour * rng.uniform(0.1, 0.5)
         blur = 1.2
@@ -66,7 +67,9 @@ def _blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     kernel = (kernel / kernel.sum()).astype(np.float32)
     for axis in (0, 1):
-        padded = np.pad(picture, [(reach, reach) if a == axis else (0, 0) for a in range(3)], mode="symmetric")
+        padded = np.pad(
+            picture, [(reach, reach) if a == axis else (0, 0) for a in range(3)], mode="symmetric"
+        )
         stacked = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=axis)
         picture = stacked @ kernel
     return picture

@@ -242,7 +242,5 @@ def _ambient(scene: Scene) -> np.ndarray:
         np.ascontiguousarray(normals),
         fibres,
         np.concatenate([scene.points, ribbon.astype(np.float32)]),
-        np.concatenate(
-            [scene.culled, scene.open, ribbon_triangles(chosen) + np.int32(len(scene.points))]
-        ),
+        np.concatenate([scene.culled, scene.open, ribbon_triangles(chosen) + np.int32(len(scene.points))]),
     )

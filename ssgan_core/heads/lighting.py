@@ -96,7 +96,7 @@ def build_lights(identity: Identity) -> Lights:
 
 
 def nearness_map(direction: np.ndarray, size: int, points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Nearness [size, size], float32, of what parallel rays towards `direction` leave from last; -inf where nothing is."""
+    """Nearness [size, size], float32, of what a distant lamp in `direction` sees; -inf where nothing is."""
     projection = _looking(direction, size)
     nearness, shown = raster.empty_buffers(size)
     raster.rasterise(projection.project(points), triangles, 0, False, nearness, shown)
@@ -127,9 +127,7 @@ def shadow_map(direction: np.ndarray, points: np.ndarray, triangles: np.ndarray)
     shift = np.append(projection.centre, 0.0)
     linear = projection.rotation * scale[:, None]
     rows = np.concatenate([linear, (shift - linear @ projection.origin)[:, None]], axis=1)
-    return ShadowMap(
-        nearness_map(direction, _SHADOW_SIZE, points, triangles), rows.astype(np.float32)
-    )
+    return ShadowMap(nearness_map(direction, _SHADOW_SIZE, points, triangles), rows.astype(np.float32))
 
 
 def gather(
@@ -163,11 +161,11 @@ def gather(
 def _gather(screen, normals, fibres, direction, radiance, seen, light, norm):
     size = seen.shape[0]
     for v in range(screen.shape[0]):
-        cosine = (
-            normals[v, 0] * direction[0] + normals[v, 1] * direction[1] + normals[v, 2] * direction[2]
-        )
+        cosine = normals[v, 0] * direction[0] + normals[v, 1] * direction[1] + normals[v, 2] * direction[2]
         weight = max(cosine, 0.0)
+        bias = _BIAS / max(cosine, 0.25)  # maps are coarse: grazing surfaces hide themselves
         if fibres[v]:
+            bias = _BIAS
             weight = 0.35 + 0.65 * (0.5 + 0.5 * cosine)
         if weight <= 0.0:
             continue
@@ -179,7 +177,7 @@ def _gather(screen, normals, fibres, direction, radiance, seen, light, norm):
             for j in range(2):
                 column, row = min(max(left + i, 0), size - 1), min(max(top + j, 0), size - 1)
                 part = (x - left if i else 1.0 - x + left) * (y - top if j else 1.0 - y + top)
-                behind = seen[row, column] - screen[v, 2] - _BIAS
+                behind = seen[row, column] - screen[v, 2] - bias
                 soft = 2.5 * _SOFTNESS if fibres[v] else _SOFTNESS
                 open_share += part * (1.0 if behind <= 0.0 else math.exp(-behind / soft))
         for c in range(3):

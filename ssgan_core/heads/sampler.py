@@ -1,7 +1,8 @@
 """Who is on the picture: an identity is a row of named numbers, drawn from one seed and one index.
 
-Shape controls are multiples of MakeHuman's targets (0 = its mean of the chosen ancestry, sex, age and weight; eyes are
-set wider and noses shorter, as photographs have them), lengths are world units, angles radians, colours linear-light reflectances 0..1.
+Shape controls are multiples of MakeHuman's targets (0 = its mean of the chosen ancestry, sex, age and weight; eyes
+are set wider and noses shorter, as photographs have them), lengths are world units, angles radians, colours
+linear-light reflectances 0..1.
 """
 
 from __future__ import annotations

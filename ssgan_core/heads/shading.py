@@ -82,7 +82,9 @@ def ramp(xp: Any, low: float, high: float, x: Array) -> Array:
     return t * t * (3.0 - 2.0 * t)
 
 
-def bump(xp: Any, chart: Array, centre: tuple[float, float, float], radius: tuple[float, float, float]) -> Array:
+def bump(
+    xp: Any, chart: Array, centre: tuple[float, float, float], radius: tuple[float, float, float]
+) -> Array:
     """A Gaussian hill [n] in the template's space, on both sides of the face."""
     x = (xp.abs(chart[0]) - centre[0]) * (1.0 / radius[0])
     y = (chart[1] - centre[1]) * (1.0 / radius[1])
@@ -156,12 +158,18 @@ def skin(xp: Any, s: Samples, p: Palette) -> Array:
 
     # Where blood is near the surface: cheeks, nose, chin, ears, around the eyes.
     red = 0.9 * bump(xp, c, (0.40, 6.93, 1.25), (0.20, 0.17, 0.5))
-    red = red + 0.8 * bump(xp, c, (0.0, 6.93, 1.62), (0.13, 0.14, 0.3)) + 0.35 * bump(xp, c, (0.0, 6.28, 1.5), (0.2, 0.13, 0.4))
+    red = (
+        red
+        + 0.8 * bump(xp, c, (0.0, 6.93, 1.62), (0.13, 0.14, 0.3))
+        + 0.35 * bump(xp, c, (0.0, 6.28, 1.5), (0.2, 0.13, 0.4))
+    )
     red = n["blush"] * red + 0.6 * ears + 0.12 * lids
     red = red * (0.6 + 0.8 * mottle) + 0.5 * (clouds - 0.5) + 0.35 * (mottle - 0.5)
     tone = 1.0 + 0.20 * (clouds - 0.5) + 0.12 * (mottle - 0.5) + 0.07 * (grain - 0.5)
     crease_of_lid = lids * bump(xp, c, (0.33, 7.36, 1.42), (0.16, 0.035, 0.3))
-    hollow = 0.22 * crease_of_lid + bump(xp, c, (0.30, 7.13, 1.4), (0.16, 0.07, 0.3)) * (0.10 + 0.16 * n["age"])
+    hollow = 0.22 * crease_of_lid + bump(xp, c, (0.30, 7.13, 1.4), (0.16, 0.07, 0.3)) * (
+        0.10 + 0.16 * n["age"]
+    )
     tone = tone * (1.0 - hollow)
     albedo = p.skin * tone * (1.0 + p.one([0.05, -0.17, -0.15]) * red)
 
@@ -177,7 +185,9 @@ def skin(xp: Any, s: Samples, p: Palette) -> Array:
     lines = xp.sin(c[1] * 42.0 + 3.0 * clouds + 0.8 * xp.cos(c[0] * 5.0))
     brow = bump(xp, c, (0.0, 7.78, 1.35), (0.42, 0.2, 0.5))
     crease = xp.clip(lines - 0.55, 0.0, 1.0) * brow
-    feet = bump(xp, c, (0.56, 7.27, 1.15), (0.10, 0.12, 0.3)) * xp.clip(xp.sin(c[1] * 75.0 - c[2] * 20.0) - 0.35, 0.0, 1.0)
+    feet = bump(xp, c, (0.56, 7.27, 1.15), (0.10, 0.12, 0.3)) * xp.clip(
+        xp.sin(c[1] * 75.0 - c[2] * 20.0) - 0.35, 0.0, 1.0
+    )
     crease = (crease + 0.8 * feet) * min(max((n["age"] - 0.3) / 0.6, 0.0), 1.0)
     albedo = albedo * (1.0 - 0.42 * crease)
 
@@ -215,7 +225,12 @@ def skin(xp: Any, s: Samples, p: Palette) -> Array:
     colour = albedo * (lamp + rim + ambient) + p.one([0.022, 0.006, 0.005]) * cavity
 
     oily = bump(xp, c, (0.0, 7.75, 1.4), (0.3, 0.3, 0.6)) + bump(xp, c, (0.0, 7.05, 1.6), (0.13, 0.35, 0.4))
-    shine = (0.45 + 0.75 * oily) * (0.5 + n["skin_shine"]) * (1.0 - 0.9 * xp.clip(scalp + 0.6 * stubble, 0.0, 1.0)) * (0.75 + 0.5 * grain)
+    shine = (
+        (0.45 + 0.75 * oily)
+        * (0.5 + n["skin_shine"])
+        * (1.0 - 0.9 * xp.clip(scalp + 0.6 * stubble, 0.0, 1.0))
+        * (0.75 + 0.5 * grain)
+    )
     gloss = shine * (0.65 * highlight(xp, s, p, normal, 9.0) + 0.30 * highlight(xp, s, p, normal, 34.0))
     gloss = gloss + lips * (0.6 + 0.8 * n["makeup"]) * highlight(xp, s, p, normal, 60.0)
     graze = sheen(xp, s, s.normal, 3.5) * 0.16 * (1.0 - cavity)
@@ -274,7 +289,10 @@ def mouth(xp: Any, s: Samples, p: Palette) -> Array:
 
 
 def hair(xp: Any, s: Samples, p: Palette) -> Array:
-    """Strands (Kajiya and Kay 1989, with two highlights); extra: along 0..1, tone -1..1, buried 0..1, kind 0 hair, 1 brow or lash, 2 beard."""
+    """Strands (Kajiya and Kay 1989, with two highlights).
+
+    extra: place along the strand 0..1, tone -1..1, buried 0..1, kind (0 hair, 1 brow or lash, 2 beard).
+    """
     n = p.numbers
     along, tone, buried, kind = (s.extra[i] for i in range(4))
     tangent = unit(xp, s.chart)
@@ -289,6 +307,7 @@ def hair(xp: Any, s: Samples, p: Palette) -> Array:
     lit = s.lamp * facing
     light = 0.85 * sin_tl * lit * p.lamp_colour + 0.4 * xp.clip(dot(s.normal, p.rim), 0.0, 1.0) * p.rim_colour
     colour = albedo * (light + s.ambient * 0.95)
+
     # Cuticles tilt: the white highlight shifts towards the root, the coloured one towards the tip.
     def lobe(shift: float, power: float) -> Array:
         turned = unit(xp, tangent + shift * s.normal)

@@ -149,7 +149,12 @@ def catmull_clark(
     middle = first_face + np.arange(len(quads))
     edge_vertices = first_edge + edge_of_corner
     new_quads = np.stack(
-        [quads, edge_vertices, np.broadcast_to(middle[:, None], quads.shape), np.roll(edge_vertices, 1, axis=1)],
+        [
+            quads,
+            edge_vertices,
+            np.broadcast_to(middle[:, None], quads.shape),
+            np.roll(edge_vertices, 1, axis=1),
+        ],
         axis=-1,
     ).reshape(-1, 4)
     return (starts, (unique % count).astype(np.int64), summed), new_quads
