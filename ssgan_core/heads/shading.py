@@ -298,6 +298,8 @@ def hair(xp: Any, s: Samples, p: Palette) -> Array:
     tangent = unit(xp, s.chart)
     short = xp.clip(kind, 0.0, 1.0)
     base = p.hair * (1.0 + (0.85 * n["brow_shade"] - 0.9) * short) + 0.003
+    # Single short hairs are finer than a sample: skin shines through them.
+    base = base + 0.14 * short * (p.skin - base)
     albedo = base * (1.0 + 0.34 * tone) * (0.80 + 0.28 * along) * (1.0 - 0.45 * buried)
     outward = dot(s.normal, p.lamp)
     tl, tv = dot(tangent, p.lamp), dot(tangent, s.view)
