@@ -43,11 +43,11 @@ def main(
     minutes: Annotated[float | None, typer.Option(help="Time budget of the training.")] = None,
     small_steps: Annotated[int | None, typer.Option(help="Steps at half size, in place of a budget.")] = None,
     full_steps: Annotated[int | None, typer.Option(help="Steps at full size, in place of a budget.")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads, and processes that render.")] = 2,
+    threads: Annotated[int, typer.Option(help="Threads that train (1 or 2), processes that render.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the training, and of the people of --heads.")] = 0,
 ) -> None:
     """Train, validate on people held out, write the weights."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)  # the halves of a step are the threads
     try:
         if (data is None) == (heads is None):
             raise SsganError("portraits come from --data or from --heads", "name one of them")
@@ -68,14 +68,14 @@ def main(
             state = out.with_suffix(".state.pt")
             if state.is_file():
                 training.restore(state)
-            train(training, state, minutes, progress)
-        _finish(out, training, threads)
+            train(training, state, minutes, threads, progress)
+        _finish(out, training)
     except SsganError as error:
         console.print(f"{error.message}\n{error.hint}", style="red", markup=False)
         raise typer.Exit(1) from error
 
 
-def _finish(out: Path, training: ParserTraining, threads: int) -> None:
+def _finish(out: Path, training: ParserTraining) -> None:
     found = training.validate()
     ious = {
         name: round(float(value), 4)
@@ -87,7 +87,7 @@ def _finish(out: Path, training: ParserTraining, threads: int) -> None:
         out,
         training.average,
         {
-            "recipe": {**asdict(recipe), "threads": threads, "seconds": round(training.seconds)},
+            "recipe": {**asdict(recipe), "seconds": round(training.seconds)},
             "data": {**training.data.facts, "source": "synthetic portraits of this project alone"},
             "validation": {"portraits": len(training.data.held_out), "mean_iou": ious},
             "versions": {"ssgan": __version__, "torch": torch.__version__},

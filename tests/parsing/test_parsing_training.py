@@ -106,10 +106,10 @@ def test_the_loss_is_small_for_the_truth_and_blind_to_what_is_ignored():
 
 
 def test_a_few_steps_lower_the_loss(data):
-    recipe = Recipe(size=SIZE, small_steps=60, full_steps=1, small_batch=8, warmup_steps=5)
+    recipe = Recipe(size=SIZE, small_steps=40, full_steps=1, small_batch=8, warmup_steps=5)
     training = ParserTraining(data, recipe)
-    losses = [training.step() for _ in range(60)]
-    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
+    losses = [training.step() for _ in range(40)]
+    assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:5])
 
 
 def test_rare_parts_weigh_more_up_to_a_limit(data):
@@ -135,7 +135,7 @@ def test_a_stop_changes_nothing(data, tmp_path):
     resumed = ParserTraining(data, PLAN)
     resumed.restore(tmp_path / "state.pt")
     assert resumed.steps == 5
-    train(resumed, tmp_path / "state.pt")
+    train(resumed, tmp_path / "state.pt", threads=2)  # nor do threads
     assert same(weights(whole), weights(resumed))
     train(resumed, tmp_path / "state.pt")  # nothing is left to do
     assert resumed.steps == 8
@@ -164,7 +164,9 @@ def test_a_state_of_another_recipe_or_no_state(data, tmp_path):
         ParserTraining(data, PLAN).restore(tmp_path / "state.pt")
 
 
-@pytest.mark.parametrize("options", [{"size": 100}, {"small_steps": 3}, {"small_steps": 3, "full_steps": 0}])
+@pytest.mark.parametrize(
+    "options", [{"size": 100}, {"full_batch": 3}, {"small_steps": 3}, {"small_steps": 3, "full_steps": 0}]
+)
 def test_impossible_recipes(options):
     with pytest.raises(SsganError):
         Recipe(**options)
