@@ -17,8 +17,8 @@ _MM = 0.01  # template units a millimetre
 # The brow on the template, at shares 0 (inner end) to 1 (tail) of its length: x, y, half its height.
 _BROW_AT = np.array([0.0, 0.15, 0.35, 0.55, 0.70, 0.85, 1.0])
 _BROW_X = np.array([0.115, 0.18, 0.27, 0.36, 0.43, 0.495, 0.555])
-_BROW_Y = np.array([7.462, 7.482, 7.512, 7.538, 7.545, 7.528, 7.488])
-_BROW_HALF = np.array([0.036, 0.044, 0.043, 0.037, 0.030, 0.021, 0.010])
+_BROW_Y = np.array([7.492, 7.502, 7.515, 7.527, 7.528, 7.511, 7.476])
+_BROW_HALF = np.array([0.031, 0.037, 0.037, 0.033, 0.027, 0.019, 0.010])
 _BROW_ANGLE = np.radians([72.0, 52.0, 30.0, 16.0, 2.0, -16.0, -30.0])  # of the hairs, outwards = 0, up = 90
 
 
@@ -43,7 +43,7 @@ def grow_brows(identity: Identity, bust: Bust, rng: np.random.Generator) -> Stra
     soft = np.where(across > 0, np.clip((1.15 - across) / 0.75, 0, 1), np.clip((1.10 + across) / 0.40, 0, 1))
     keep = rng.random(len(x)) < ends * soft * np.clip(0.50 + 0.8 * share, 0, 1)
     chosen = np.nonzero(keep)[0]
-    chosen = chosen[: int(760 * identity.brow_density * (0.55 + 0.45 * identity.brow_thickness))]
+    chosen = chosen[: int(880 * identity.brow_density * (0.55 + 0.45 * identity.brow_thickness))]
     roots, share, across = roots.take(chosen), share[chosen], across[chosen]
     count = len(chosen)
     side = np.sign(roots.points[:, 0])
@@ -51,9 +51,9 @@ def grow_brows(identity: Identity, bust: Bust, rng: np.random.Generator) -> Stra
     angle = angle + 0.14 * rng.standard_normal(count)
     bend = np.radians(-22.0) * (0.4 + share) + 0.1 * rng.standard_normal(count)
     length = 8.2 * _MM * (1 - 0.45 * share**2) * (1 + 0.18 * rng.standard_normal(count).clip(-2, 2)) * bust.scale
-    length = length * (0.82 + 0.25 * (1 - identity.female))
+    length = length * (0.74 + 0.2 * (1 - identity.female))
     points = _hugging(roots, side, angle, bend, length, lift=0.20, curvature=5.5, count=5)
-    return _strands(Material.BROW, roots, points, 0.00075, 0.25, 0.35 * rng.standard_normal(count), 0.0)
+    return _strands(Material.BROW, roots, points, 0.00062, 0.25, 0.35 * rng.standard_normal(count), 0.0)
 
 
 def _hugging(
@@ -158,14 +158,14 @@ def grow_lashes(identity: Identity, bust: Bust, rng: np.random.Generator) -> Str
     """Upper and lower lashes of both eyes."""
     groups = []
     for piece, count, length, rise in (
-        ("upper_lashes", 85, (4.5 + 4.0 * identity.lashes) * _MM, 0.85),
-        ("lower_lashes", 42, (2.4 + 2.0 * identity.lashes) * _MM, -0.35),
+        ("upper_lashes", 70, (3.0 + 3.6 * identity.lashes) * _MM, 0.85),
+        ("lower_lashes", 28, (1.5 + 1.5 * identity.lashes) * _MM, -0.35),
     ):
         margin, tips = lash_rows(piece)
         for eye in range(2):
             groups.append(_lashes(bust, margin[eye], tips[eye], count, length * bust.scale, rise, rng))
     points, outward = (np.concatenate(parts) for parts in zip(*groups, strict=True))
-    widths = 0.00070 * (1 - 0.75 * np.linspace(0, 1, points.shape[1]) ** 1.5) * (0.75 + 0.4 * identity.lashes)
+    widths = 0.00052 * (1 - 0.75 * np.linspace(0, 1, points.shape[1]) ** 1.5) * (0.75 + 0.4 * identity.lashes)
     return Strands(
         Material.LASH,
         points.astype(np.float32),
@@ -194,7 +194,7 @@ def _lashes(
     # The strip is rooted behind the margin that is seen.
     root = root + 0.30 * (tip - root)
     out = unit(tip - root + 0.12 * np.linalg.norm(tip - root, axis=1, keepdims=True) * rng.standard_normal((count, 3)))
-    fan = np.sign(root[:, :1]) * (share[:, None] - 0.45) * np.array([0.7, 0.0, 0.0])
+    fan = np.sign(root[:, :1]) * (share[:, None] - 0.45) * np.array([0.5, 0.0, 0.0])
     size = length * (0.60 + 0.55 * share) * (1 + 0.15 * rng.standard_normal(count).clip(-2, 2))
     s = np.linspace(0, 1, 6)[None, :, None]
     direction = unit(out + fan + np.array([0.0, -0.35 * rise, 0.25]))
@@ -204,8 +204,8 @@ def _lashes(
 
 
 # The beard's upper edge on the cheek: template y by template z, from the corner of the mouth to the ear.
-_CHEEK_Z = (0.50, 0.62, 0.72, 0.82, 0.95, 1.10, 1.25, 1.36, 1.60)
-_CHEEK_Y = (6.75, 7.20, 7.22, 7.00, 6.83, 6.72, 6.66, 6.62, 6.58)
+_CHEEK_Z = (0.50, 0.62, 0.74, 0.86, 0.97, 1.10, 1.25, 1.36, 1.60)
+_CHEEK_Y = (6.75, 7.28, 7.30, 7.10, 6.93, 6.80, 6.71, 6.65, 6.60)
 
 
 def beard_density(identity: Identity, names: tuple[str, ...] | None = None) -> np.ndarray:
@@ -260,7 +260,7 @@ def _beard_regions() -> dict[str, np.ndarray]:
     return {name: (value * skin).astype(np.float32) for name, value in maps.items()}
 
 
-_BEARD_STRANDS = {"stubble": 3600, "moustache": 1300, "goatee": 2000, "short": 4600, "full": 4600}
+_BEARD_STRANDS = {"stubble": 5000, "moustache": 1300, "goatee": 2600, "short": 6000, "full": 5500}
 
 
 def grow_beard(identity: Identity, bust: Bust, rng: np.random.Generator) -> Strands | None:
@@ -268,14 +268,16 @@ def grow_beard(identity: Identity, bust: Bust, rng: np.random.Generator) -> Stra
     name = BEARDS[identity.beard]
     if name == "none":
         return None
-    roots = scatter(bust, beard_density(identity), _BEARD_STRANDS[name], rng)
+    # Denser around the mouth than on the cheeks.
+    mouth = 1 + 0.9 * (template().rest[:, 2] > 1.22)
+    roots = scatter(bust, beard_density(identity) * mouth, _BEARD_STRANDS[name], rng)
     count = len(roots.points)
     x, y, z = roots.rest.T
     side = np.sign(x)
     upper = (y > 6.62) & (np.abs(x) < 0.34) & (z > 1.25)  # moustache: outwards from the middle
     angle = np.where(upper, np.radians(-38) - 0.6 * (np.abs(x) < 0.03), np.radians(-80) - 0.35 * (z < 1.1))
     angle = angle + 0.28 * rng.standard_normal(count)
-    base = {"stubble": 0.0035, "short": 0.5 * identity.beard_length + 0.004}.get(name, identity.beard_length)
+    base = {"stubble": 0.0026, "short": 0.5 * identity.beard_length + 0.004}.get(name, identity.beard_length)
     longer = 0.55 + 0.75 * np.clip((6.55 - y) / 0.35, 0, 1) * np.clip((z - 0.8) / 0.5, 0, 1)
     length = base * np.where(upper, np.minimum(0.75, 0.012 / max(base, 1e-4)), longer)
     length = length * (1 + 0.25 * rng.standard_normal(count).clip(-2, 2)).clip(0.3, 1.6)
@@ -285,7 +287,7 @@ def grow_beard(identity: Identity, bust: Bust, rng: np.random.Generator) -> Stra
     if points > 3:
         strands = _kinked(identity, strands, length, rng)
     tone = 0.45 * rng.standard_normal(count)
-    return _strands(Material.BEARD, roots, strands, 0.00085 if points > 3 else 0.00065, 0.4, tone, 0.15)
+    return _strands(Material.BEARD, roots, strands, 0.00085 if points > 3 else 0.0005, 0.4, tone, 0.15)
 
 
 def _kinked(identity: Identity, strands: np.ndarray, length: np.ndarray, rng: np.random.Generator) -> np.ndarray:

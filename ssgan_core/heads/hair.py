@@ -8,15 +8,16 @@ from ssgan_core.heads.bust import Bust
 from ssgan_core.heads.facial_hair import beard_density, grow_beard, grow_brows, grow_lashes
 from ssgan_core.heads.hairstyles import (
     HAT_BRIM,
+    LOCKS,
     STRANDS,
     STYLES,
     Rooted,
     Style,
     azimuth,
     hatted,
-    inside_hairline,
     ramp,
     scalp_depth,
+    template_depth,
 )
 from ssgan_core.heads.sampler import BEARDS, HAIR_STYLES, Identity
 from ssgan_core.heads.scene import Material, Strands
@@ -65,7 +66,7 @@ def beard_cover(identity: Identity, bust: Bust) -> np.ndarray:
         # Shaved men keep a shade of their beard.
         most = 0.16 * max(1 - 2.5 * identity.female, 0.0)
         return (most * beard_density(identity, ("moustache", "chin", "cheeks"))).astype(np.float32)
-    most = {"stubble": 0.5}.get(BEARDS[identity.beard], 0.7)
+    most = {"stubble": 0.5}.get(BEARDS[identity.beard], 0.85)
     return (most * beard_density(identity)).astype(np.float32)
 
 
@@ -93,7 +94,7 @@ def _scalp(identity: Identity, bust: Bust, rng: np.random.Generator) -> Strands 
     count = len(roots.points)
     part = identity.hair_part / bust.scale
     side = np.where(roots.rest[:, 0] > part + 0.02 * rng.standard_normal(count), 1.0, -1.0).astype(np.float32)
-    rooted, leader, guide_of = _locks(identity, bust, roots, side, rng)
+    rooted, leader = _locks(identity, bust, roots, side, LOCKS[name], rng)
     style = STYLES[name](rooted)
     grid = distance_grid(bust, ears=name in ("fringe", "bob", "long", "long-wavy", "curly", "afro"))
     strands = grow(grid, roots, style.combing, style.points)
@@ -104,18 +105,17 @@ def _scalp(identity: Identity, bust: Bust, rng: np.random.Generator) -> Strands 
 
 
 def _locks(
-    identity: Identity, bust: Bust, roots: Roots, side: np.ndarray, rng: np.random.Generator
-) -> tuple[Rooted, np.ndarray, np.ndarray]:
-    """Divide roots into locks; also returns the strand [n] that leads each one's lock, and the lock's number [n]."""
+    identity: Identity, bust: Bust, roots: Roots, side: np.ndarray, locks: int, rng: np.random.Generator
+) -> tuple[Rooted, np.ndarray]:
+    """Divide roots into locks; also returns the strand [n] that leads each one's lock."""
     count = len(roots.points)
     # Locks do not reach across the parting.
     place = roots.points + side[:, None] * np.array([0.03, 0, 0], np.float32)
-    guides = rng.choice(count, 450, replace=False)
+    guides = rng.choice(count, locks, replace=False)
     lock = nearest_of(place, place[guides])
-    wisp = nearest_of(place[guides], place[guides[:70]])[lock]
-    shared = rng.standard_normal((450, 4)).astype(np.float32)
-    broad = rng.standard_normal((70, 4)).astype(np.float32)
-    depth = inside_hairline(roots.rest)
+    wisp = nearest_of(place[guides], place[guides[: locks // 6]])[lock]
+    shared = rng.standard_normal((locks, 4)).astype(np.float32)
+    broad = rng.standard_normal((locks // 6, 4)).astype(np.float32)
     rooted = Rooted(
         identity=identity,
         bust=bust,
@@ -125,9 +125,9 @@ def _locks(
         lock=shared[lock].clip(-2.2, 2.2),
         wisp=broad[wisp].clip(-2.2, 2.2),
         own=rng.standard_normal((count, 4)).astype(np.float32).clip(-2.5, 2.5),
-        depth=depth,
+        depth=roots.at(template_depth()),
     )
-    return rooted, guides[lock], lock
+    return rooted, guides[lock]
 
 
 def _shape(

@@ -62,6 +62,11 @@ def _template_hairline() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return inside, azimuth(mesh.rest), usable
 
 
+def template_depth() -> np.ndarray:
+    """How far inside the template's hairline fine vertices lie [N] float32, template units; -9 far outside."""
+    return _template_hairline()[0]
+
+
 def recession(identity: Identity) -> float:
     """How far the hairline of men has gone back, template units at the temples."""
     male = np.clip(1.6 * (1 - identity.female) - 0.6, 0, 1)
@@ -94,7 +99,6 @@ class Style:
     Attributes:
         combing: of every strand.
         points: of a strand.
-        locks: how many locks the hair falls into.
         clump: 0..1, how closely the tips of a lock gather.
         clump_power: exponent of the gathering along a strand.
         radius, waves, flat, curl_begin: of curls, see strand_growth.curl; radius in world units.
@@ -105,7 +109,6 @@ class Style:
 
     combing: Combing
     points: int = 12
-    locks: int = 500
     clump: float = 0.6
     clump_power: float = 1.0
     radius: float = 0.0
@@ -201,11 +204,17 @@ def _lift(r: Rooted, base: np.ndarray | float, spread: float = 0.35) -> np.ndarr
     return (base * r.identity.hair_volume * noise.clip(0.25, 2.0)).astype(np.float32)
 
 
+def _above_brows(r: Rooted) -> np.ndarray:
+    """World heights [n] below which hair from the forehead is cut."""
+    over_face = (r.around < 0.95) & (r.up > 7.5)
+    return np.where(over_face, r.world(0.0, 7.66, 1.4)[1] + 0.012 * r.lock[:, 2] + 0.004 * r.own[:, 2], -9.0)
+
+
 def _buzz(r: Rooted) -> Style:
     early = _from_whorl(r, swirl=0.3) + 0.3 * r.own[:, :3]
     length = r.length(0.009 + 0.004 * r.top, lock=0.0, own=0.15)
     comb = _combing(r, early, rise=0.55, length=length, lift=0.006, gravity=0.1, inertia=0.8)
-    return Style(comb, points=4, locks=0, clump=0.0, width=0.0010, tidy=0.6, tip=0.5)
+    return Style(comb, points=4, clump=0.0, width=0.0010, tidy=0.6, tip=0.5)
 
 
 def _short(r: Rooted) -> Style:
@@ -213,11 +222,12 @@ def _short(r: Rooted) -> Style:
     lean = 0.5 * np.sign(r.identity.hair_part)
     early = _from_whorl(r, swirl=0.35) + r.front[:, None] * np.array([lean, 0.0, 0.1], np.float32)
     length = r.length(0.022 + 0.012 * ramp(7.4, 7.85, r.up) + 0.045 * r.top + 0.012 * r.front, 0.16)
-    lift = _lift(r, 0.007 + 0.017 * r.top, 0.45)
+    lift = _lift(r, 0.007 + 0.018 * r.top, 0.40)
     comb = _combing(
-        r, early, rise=0.45 + 0.14 * r.lock[:, 1].clip(-2, 2) * r.top, length=length, lift=lift, gravity=0.35, inertia=0.62
-    )
-    return Style(comb, points=9, locks=620, clump=0.72, clump_power=0.8)
+        r, early, rise=0.42 + 0.08 * r.lock[:, 1] * r.top, length=length, lift=lift, gravity=0.40, inertia=0.62,
+        floor=_above_brows(r),
+    )  # fmt: skip
+    return Style(comb, points=9, clump=0.58, clump_power=0.9, tidy=0.2)
 
 
 def _side_part(r: Rooted) -> Style:
@@ -235,7 +245,7 @@ def _side_part(r: Rooted) -> Style:
         r, early, late=early + _vector(len(aside), 0, -0.5 * r.top, -0.35), rise=0.25 + 0.40 * r.front, length=length,
         lift=lift, gravity=0.32, inertia=0.68, cling=0.12,
     )  # fmt: skip
-    return Style(comb, points=12, locks=420, clump=0.62, tidy=0.35)
+    return Style(comb, points=12, clump=0.62, tidy=0.35)
 
 
 def _slick_back(r: Rooted) -> Style:
@@ -247,7 +257,7 @@ def _slick_back(r: Rooted) -> Style:
         r, early, late=early + _vector(len(r.side), 0, -0.5, 0), rise=0.15 + 0.25 * r.front, length=length, lift=lift,
         gravity=0.15, inertia=0.6, cling=0.2,
     )  # fmt: skip
-    return Style(comb, points=12, locks=330, clump=0.7, clump_power=0.7, tidy=0.6)
+    return Style(comb, points=12, clump=0.7, clump_power=0.7, tidy=0.6)
 
 
 def _quiff(r: Rooted) -> Style:
@@ -262,7 +272,7 @@ def _quiff(r: Rooted) -> Style:
         r, early, late=late, turn=np.array([0.25, 0.75], np.float32), rise=0.35 + 0.35 * r.top, length=length, lift=lift,
         gravity=0.2, inertia=0.66,
     )  # fmt: skip
-    return Style(comb, points=12, locks=520, clump=0.7, clump_power=0.8)
+    return Style(comb, points=12, clump=0.7, clump_power=0.8)
 
 
 def _fringe(r: Rooted) -> Style:
@@ -280,42 +290,44 @@ def _fringe(r: Rooted) -> Style:
         r, early, rise=0.3, length=r.length(base, 0.05), lift=lift, gravity=0.75, inertia=0.55, cling=0.15,
         floor=np.where(in_fringe, floor, sides), window=np.where(in_fringe, 0.0, 1.0),
     )  # fmt: skip
-    return Style(comb, points=12 if short else 15, locks=420, clump=0.55, tidy=0.25)
+    return Style(comb, points=12 if short else 15, clump=0.55, tidy=0.25)
 
 
 def _falling(r: Rooted, lift: np.ndarray, floor: np.ndarray, length: float) -> Combing:
     """Parted hair that falls down both sides of the face."""
-    aside = _vector(len(r.side), r.side * 1.0, 0.0, -0.50 * r.front - 0.06)
+    count = len(r.side)
+    aside = _vector(count, r.side * 1.0, -0.1, -0.55 * r.front - 0.10)
     # Away from the parting the crown's own direction wins.
     share = ramp(0.35, -0.15, r.roots.rest[:, 2])[:, None]
-    early = tangential(aside * (1 - share) + share * _from_whorl(r) + 0.07 * r.lock[:, :3] + 0.08 * r.wisp[:, :3], r.roots.normals)
-    # Locks before the shoulders hang forward, those behind the ears backward.
-    drift = 0.10 * r.lock[:, 1] + 0.14 * r.wisp[:, 1]
-    late = _vector(len(r.side), 0.05 * r.side, -0.9, drift)
+    early = aside * (1 - share) + share * _from_whorl(r) + 0.06 * r.lock[:, :3] + 0.07 * r.wisp[:, :3]
+    early = tangential(early, r.roots.normals)
+    # Some locks come to lie before the shoulder, some behind it; all close in on the neck.
+    drift = 0.06 * r.lock[:, 1] + 0.12 * r.wisp[:, 1] + 0.04
+    late = _vector(count, -0.10 * r.side * (r.around < 2.4) + 0.03 * r.lock[:, 0], -1.0, drift)
     return _combing(
-        r, early, late=late, turn=np.array([0.10, 0.5], np.float32), rise=0.30, length=r.length(length, 0.05), lift=lift,
-        gravity=0.75, inertia=0.62, cling=0.05, floor=floor, window=1.0 + 0.06 * r.wisp[:, 2] + 0.03 * r.lock[:, 2],
+        r, early, late=late, turn=np.array([0.08, 0.30], np.float32), rise=0.30, length=r.length(length, 0.05), lift=lift,
+        gravity=0.6, inertia=0.70, cling=0.06, floor=floor, window=1.0 + 0.07 * r.wisp[:, 2] + 0.03 * r.lock[:, 2],
     )  # fmt: skip
 
 
 def _bob(r: Rooted) -> Style:
     end = r.world(0, 6.42, 1)[1] - 0.05 * r.identity.hair_length
     floor = end + 0.006 * r.lock[:, 2] + 0.004 * r.own[:, 2] - 0.02 * ramp(0.2, 0.9, r.roots.rest[:, 2])
-    comb = _falling(r, _lift(r, 0.014 + 0.022 * r.top, 0.4), floor, 0.60)
-    return Style(comb, points=15, locks=380, clump=0.5, radius=0.004, waves=1.2, flat=0.6, tidy=0.3)
+    comb = _falling(r, _lift(r, 0.012 + 0.020 * r.top, 0.4), floor, 0.55)
+    return Style(comb, points=15, clump=0.5, radius=0.004, waves=1.2, flat=0.6, tidy=0.3)
 
 
 def _long(r: Rooted) -> Style:
     floor = r.world(0, 5.3, 1)[1] - 0.1 * r.identity.hair_length + 0.03 * r.lock[:, 2] + 0.02 * r.own[:, 2]
-    comb = _falling(r, _lift(r, 0.012 + 0.020 * r.top, 0.4), floor, 0.95)
-    return Style(comb, points=16, locks=340, clump=0.6, radius=0.006, waves=1.5, flat=0.5, curl_begin=0.2, tidy=0.2)
+    comb = _falling(r, _lift(r, 0.012 + 0.020 * r.top, 0.4), floor, 0.80)
+    return Style(comb, points=16, clump=0.55, width=0.0014, radius=0.006, waves=1.5, flat=0.5, curl_begin=0.2, tidy=0.2)
 
 
 def _long_wavy(r: Rooted) -> Style:
     floor = r.world(0, 5.5, 1)[1] - 0.1 * r.identity.hair_length + 0.04 * r.lock[:, 2] + 0.02 * r.own[:, 2]
-    comb = _falling(r, _lift(r, 0.016 + 0.024 * r.top, 0.45), floor, 0.90)
+    comb = _falling(r, _lift(r, 0.016 + 0.024 * r.top, 0.45), floor, 0.75)
     waves = 4.6 * (1 + 0.10 * r.lock[:, 1])
-    return Style(comb, points=20, locks=260, clump=0.72, clump_power=0.7, radius=0.011, waves=waves, flat=0.35, curl_begin=0.18)
+    return Style(comb, points=20, clump=0.72, clump_power=0.7, radius=0.011, waves=waves, flat=0.35, curl_begin=0.18)
 
 
 def _curly(r: Rooted) -> Style:
@@ -323,14 +335,14 @@ def _curly(r: Rooted) -> Style:
     male = r.identity.female < 0.5
     early = _from_whorl(r) + 0.35 * r.lock[:, :3] + r.front[:, None] * np.array([0.0, 0.1, -0.2], np.float32)
     length = (0.06 + 0.07 * r.top) if male else (0.22 + 0.10 * r.top)
-    floor = -9.0 if male else r.world(0, 6.25, 1)[1] + 0.03 * r.lock[:, 2]
+    floor = np.maximum(_above_brows(r), -9.0 if male else r.world(0, 6.25, 1)[1] + 0.03 * r.lock[:, 2])
     lift = _lift(r, 0.014 + (0.030 if male else 0.035) * r.top, 0.6)
     comb = _combing(
         r, early, rise=0.55, length=r.length(length, 0.14), lift=lift, gravity=0.25 if male else 0.6, inertia=0.6, floor=floor,
         window=0.0 if male else 1.0,
     )  # fmt: skip
     waves = (2.6 if male else 4.5) * (1 + 0.12 * r.lock[:, 1])
-    return Style(comb, points=16 if male else 20, locks=560, clump=0.82, clump_power=0.55, radius=0.0095, waves=waves, flat=0.0)
+    return Style(comb, points=16 if male else 20, clump=0.82, clump_power=0.55, radius=0.0095, waves=waves, tidy=0.5)
 
 
 def _afro(r: Rooted) -> Style:
@@ -341,7 +353,7 @@ def _afro(r: Rooted) -> Style:
     length = size * shape * (1 + 0.05 * r.lock[:, 0] - np.abs(0.22 * r.own[:, 0])).clip(0.2, 1.3)
     comb = _combing(r, out, rise=0.7, length=length.astype(np.float32), lift=0.0, gravity=0.04, inertia=0.85)
     waves = 4.0 * (1 + 0.2 * r.own[:, 1])
-    return Style(comb, points=16, locks=900, clump=0.45, radius=0.0065, waves=waves, tidy=-0.8, tip=0.7, curl_begin=-0.1)
+    return Style(comb, points=16, clump=0.45, radius=0.0065, waves=waves, tidy=-0.8, tip=0.7, curl_begin=-0.1)
 
 
 def _tied_back(r: Rooted, tie: np.ndarray) -> Combing:
@@ -375,11 +387,11 @@ def braid_places(r: Rooted) -> np.ndarray:
 
 
 def _bun(r: Rooted) -> Style:
-    return Style(_tied_back(r, bun_place(r)), points=13, locks=300, clump=0.35, tidy=0.7)
+    return Style(_tied_back(r, bun_place(r)), points=13, clump=0.35, tidy=0.7)
 
 
 def _ponytail(r: Rooted) -> Style:
-    return Style(_tied_back(r, tail_place(r)), points=13, locks=300, clump=0.35, tidy=0.7)
+    return Style(_tied_back(r, tail_place(r)), points=13, clump=0.35, tidy=0.7)
 
 
 def _braids(r: Rooted) -> Style:
@@ -391,14 +403,14 @@ def _braids(r: Rooted) -> Style:
     comb.early = tangential(aside + 0.05 * r.lock[:, :3], r.roots.normals)
     comb.tied = 0.55
     comb.gravity = 0.1
-    return Style(comb, points=14, locks=300, clump=0.4, tidy=0.6)
+    return Style(comb, points=14, clump=0.4, tidy=0.6)
 
 
 def _bald(r: Rooted) -> Style:
     """What is left around the head of an older man."""
     early = _from_whorl(r) + _vector(len(r.side), 0.0, -0.3, -0.3)
     comb = _combing(r, early, rise=0.3, length=r.length(0.022, 0.2), lift=_lift(r, 0.006), gravity=0.4)
-    return Style(comb, points=6, locks=260, clump=0.5, tip=0.4, width=0.0011)
+    return Style(comb, points=6, clump=0.5, tip=0.4, width=0.0011)
 
 
 STYLES: dict[str, Callable[[Rooted], Style]] = dict(
@@ -411,7 +423,11 @@ STYLES: dict[str, Callable[[Rooted], Style]] = dict(
         strict=True,
     )
 )  # fmt: skip
-# Strands on the scalp.
+# Locks that the hair falls into, and strands on the scalp.
+LOCKS = {
+    "bald": 260, "buzz": 60, "short": 750, "side-part": 480, "slick-back": 420, "quiff": 600, "fringe": 480,
+    "bob": 420, "long": 400, "long-wavy": 300, "curly": 520, "afro": 800, "bun": 320, "ponytail": 320, "braids": 320,
+}  # fmt: skip
 STRANDS = {
     "bald": 2600, "buzz": 9000, "short": 7500, "side-part": 6500, "slick-back": 6500, "quiff": 7000, "fringe": 6000,
     "bob": 5200, "long": 5200, "long-wavy": 4800, "curly": 5500, "afro": 7500, "bun": 5000, "ponytail": 4600, "braids": 4600,

@@ -18,7 +18,8 @@ _SHAPE = (57, 52, 42)
 _BAND = 3  # cells around the surface in which distance is known
 _FAR = _BAND * _CELL  # what the grid says outside the band
 _CLOTH = 0.026  # world: how far clothes stand off the shoulders
-_SUBSTEPS = 2  # steps of growth between two points of a strand
+_STEP = 0.015  # world, of growth
+_INERTIA_STEP = 0.011  # world, to which a hair's inertia refers
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,22 @@ class Roots:
         points: [n, 3] float32, world.
         normals: [n, 3] float32, unit.
         rest: [n, 3] float32, the same places on the neutral template.
+        corners: [n, 3] fine template vertices around each; weights: [n, 3] float32, theirs.
     """
 
     points: np.ndarray
     normals: np.ndarray
     rest: np.ndarray
+    corners: np.ndarray
+    weights: np.ndarray
 
     def take(self, chosen: np.ndarray) -> Roots:
         """Some of the roots, by number or by a mask."""
-        return Roots(self.points[chosen], self.normals[chosen], self.rest[chosen])
+        return Roots(*(getattr(self, spec.name)[chosen] for spec in fields(self)))
+
+    def at(self, values: np.ndarray) -> np.ndarray:
+        """Values [n] at the roots of values [N] at fine template vertices."""
+        return (values[self.corners] * self.weights).sum(axis=1)
 
 
 def scatter(bust: Bust, weights: np.ndarray, count: int, rng: np.random.Generator) -> Roots:
@@ -49,21 +57,30 @@ def scatter(bust: Bust, weights: np.ndarray, count: int, rng: np.random.Generato
     """
     mesh = template()
     body = mesh.triangles[mesh.pieces["body"]]
-    density = weights[body].mean(axis=1)
-    body = body[density > 0]
+    density = (weights[body[:, 0]] + weights[body[:, 1]] + weights[body[:, 2]]) / 3
+    body, density = body[density > 0], density[density > 0]
     a, b, c = (bust.points[body[:, k]] for k in range(3))
-    cross = np.cross(b - a, c - a)
-    share = np.cumsum(density[density > 0] * np.sqrt((cross * cross).sum(axis=1)), dtype=np.float64)
+    share = np.cumsum(density * np.linalg.norm(np.cross(b - a, c - a), axis=1), dtype=np.float64)
     # One root in every equal share of the area: fewer gaps than by independent draws.
     place = (np.arange(count) + rng.random(count)) / count * share[-1]
-    triangle = body[np.searchsorted(share, place).clip(0, len(body) - 1)]
+    corners = body[np.searchsorted(share, place).clip(0, len(body) - 1)]
     u, v = np.sqrt(rng.random(count)), rng.random(count)
-    corners = np.stack([1 - u, u * (1 - v), u * v], axis=-1).astype(np.float32)
+    parts = np.stack([1 - u, u * (1 - v), u * v], axis=-1).astype(np.float32)
+    points, normals, rest = (
+        _blend(values, corners, parts) for values in (bust.points, bust.normals, mesh.rest)
+    )
+    return Roots(points, unit(normals), rest, corners, parts)
 
-    def at(values: np.ndarray) -> np.ndarray:
-        return np.einsum("nk,nkc->nc", corners, values[triangle])
 
-    return Roots(at(bust.points), unit(at(bust.normals)), at(mesh.rest))
+@entry
+def _blend(values, corners, weights):
+    """Values [n, 3] at places inside triangles."""
+    result = np.zeros((corners.shape[0], 3), np.float32)
+    for n in range(corners.shape[0]):
+        for k in range(3):
+            for c in range(3):
+                result[n, c] += weights[n, k] * values[corners[n, k], c]
+    return result
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -166,7 +183,7 @@ class Combing:
         tie: [n, 3] world point towards which they are pulled instead while `tied`.
         tied: 0..1, how strongly.
         rise: 0 = leaves the skin flat, 1 = along the normal.
-        inertia: 0..1, how much a hair keeps its direction in a step.
+        inertia: 0..1, how much of its direction a hair keeps over 0.011 world units.
         gravity: pull downwards, against combing.
         length: world.
         lift: world, height above the skin at which it comes to lie.
@@ -209,19 +226,19 @@ def grow(grid: np.ndarray, roots: Roots, combing: Combing, points: int) -> np.nd
 
 
 @kernel
-def _window(y):
-    """Half width of the free face at a height, world units."""
-    if y > 0.0:
-        return 0.158 * math.sqrt(max(1.0 - (y / 0.27) ** 2, 0.0))
-    return 0.158 * math.sqrt(max(1.0 - (y / 0.30) ** 2, 0.0))
+def _free(window, y, z):
+    """Half width of the face that stays free at a height and depth, world units."""
+    if z < -0.02 or y > 0.28 or y < -0.30:
+        return 0.0
+    reach = 0.28 if y > 0.0 else 0.30
+    return window * 0.162 * math.sqrt(1.0 - (y / reach) ** 2) * min((z + 0.02) / 0.06, 1.0)
 
 
 @entry
 def _grow(grid, roots, normals, numbers, count):
     n = roots.shape[0]
-    steps = (count - 1) * _SUBSTEPS
     result = np.empty((n, count, 3), np.float32)
-    path = np.empty((steps + 1, 3), np.float64)
+    path = np.empty((128, 3), np.float64)
     for s in range(n):
         row = numbers[s]
         ex, ey, ez, lx, ly, lz = row[0], row[1], row[2], row[3], row[4], row[5]
@@ -236,7 +253,10 @@ def _grow(grid, roots, normals, numbers, count):
         dz = rise * normals[s, 2] + (1 - rise) * ez / strength
         scale = 1.0 / (math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-6)
         dx, dy, dz = dx * scale, dy * scale, dz * scale
+        steps = min(max(int(length / _STEP) + 1, count - 1), 127)
         step = length / steps
+        inertia = inertia ** (step / _INERTIA_STEP)
+        side = 1.0 if ex + 3.0 * x > 0.0 else -1.0
         path[0, 0], path[0, 1], path[0, 2] = x, y, z
         last = steps
         for k in range(steps):
@@ -255,6 +275,10 @@ def _grow(grid, roots, normals, numbers, count):
                     last = k
                     break
             ay -= gravity * min(along / 0.08, 1.0)
+            if window > 0.0:
+                free = _free(window, y, z)
+                if abs(x) < free:  # out of the face first
+                    ax, ay, az = side, -0.2, -0.45
             ux, uy, uz = inertia * dx + (1 - inertia) * ax, inertia * dy + (1 - inertia) * ay, inertia * dz + (1 - inertia) * az
             scale = step / (math.sqrt(ux * ux + uy * uy + uz * uz) + 1e-6)
             qx, qy, qz = x + ux * scale, y + uy * scale, z + uz * scale
@@ -270,10 +294,9 @@ def _grow(grid, roots, normals, numbers, count):
             if move != 0.0:
                 scale = move / (math.sqrt(gx * gx + gy * gy + gz * gz) + 1e-6)
                 qx, qy, qz = qx + gx * scale, qy + gy * scale, qz + gz * scale
-            if window > 0.0 and qz > -0.02 and qy < 0.27 and qy > -0.30:
-                free = window * _window(qy) * min((qz + 0.02) / 0.06, 1.0)
-                if abs(qx) < free:
-                    side = 1.0 if qx + 0.5 * x >= 0.0 else -1.0
+            if window > 0.0:
+                free = _free(window, qy, qz)
+                if abs(qx) < free or qx * side < 0.0:
                     qx += min(max(side * free - qx, -0.9 * step), 0.9 * step)
             dx, dy, dz = qx - x, qy - y, qz - z
             scale = 1.0 / (math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-9)
