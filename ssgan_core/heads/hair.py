@@ -14,11 +14,13 @@ from ssgan_core.heads.hairstyles import (
     Rooted,
     Style,
     azimuth,
+    cornrowed,
     hatted,
     ramp,
     scalp_depth,
     template_depth,
 )
+from ssgan_core.heads.plaits import grow_bound
 from ssgan_core.heads.sampler import BEARDS, HAIR_STYLES, Identity
 from ssgan_core.heads.scene import Material, Strands
 from ssgan_core.heads.strand_growth import (
@@ -44,7 +46,7 @@ def grow_hair(identity: Identity, bust: Bust) -> list[Strands]:
         return np.random.default_rng([identity.seed, identity.index, number])
 
     found = (
-        _scalp(identity, bust, stream(101)),
+        *_scalp(identity, bust, stream(101)),
         grow_brows(identity, bust, stream(102)),
         grow_beard(identity, bust, stream(103)),
         grow_lashes(identity, bust, stream(104)),
@@ -56,7 +58,7 @@ def scalp_cover(identity: Identity, bust: Bust) -> np.ndarray:
     """How densely hair roots cover the skin, at fine template vertices [N] float32, 0..1."""
     style = HAIR_STYLES[identity.hair_style]
     density = _scalp_density(identity, bust)
-    most = {"bald": 0.5, "buzz": 0.9}.get(style, 1.0)
+    most = 0.5 if cornrowed(identity) else {"bald": 0.5, "buzz": 0.9}.get(style, 1.0)
     return (most * density).astype(np.float32)
 
 
@@ -82,26 +84,27 @@ def _scalp_density(identity: Identity, bust: Bust) -> np.ndarray:
     return density
 
 
-def _scalp(identity: Identity, bust: Bust, rng: np.random.Generator) -> Strands | None:
+def _scalp(identity: Identity, bust: Bust, rng: np.random.Generator) -> list[Strands]:
     name = HAIR_STYLES[identity.hair_style]
     density = _scalp_density(identity, bust)
     if density.max() < 0.05:
-        return None
-    mesh = template()
+        return []
+    grid = distance_grid(bust, ears=name in ("fringe", "bob", "long", "long-wavy", "curly", "afro"))
+    if cornrowed(identity):
+        return grow_bound(identity, bust, grid, rng)
     # The back of the head is hardly ever seen.
-    around = azimuth(mesh.rest)
+    around = azimuth(template().rest)
     roots = scatter(bust, density * (1 - 0.55 * ramp(1.9, 2.6, around)), STRANDS[name], rng)
     count = len(roots.points)
-    part = identity.hair_part / bust.scale
+    part = 0.0 if name == "braids" else identity.hair_part / bust.scale
     side = np.where(roots.rest[:, 0] > part + 0.02 * rng.standard_normal(count), 1.0, -1.0).astype(np.float32)
     rooted, leader = _locks(identity, bust, roots, side, LOCKS[name], rng)
     style = STYLES[name](rooted)
-    grid = distance_grid(bust, ears=name in ("fringe", "bob", "long", "long-wavy", "curly", "afro"))
     strands = grow(grid, roots, style.combing, style.points)
     _shape(identity, style, rooted, strands, leader, rng)
     brim = rooted.world(0, HAT_BRIM, 0)[1] if hatted(identity) else 9.0
     keep_off(grid, strands, 0.0025, 0.016, np.float32(brim))
-    return _finish(identity, bust, style, rooted, strands, leader, rng)
+    return [_finish(bust, style, rooted, strands, leader), *grow_bound(identity, bust, grid, rng)]
 
 
 def _locks(
@@ -153,15 +156,8 @@ def _shape(
     ruffle(strands, noise, size.astype(np.float32))
 
 
-def _finish(
-    identity: Identity,
-    bust: Bust,
-    style: Style,
-    rooted: Rooted,
-    strands: np.ndarray,
-    leader: np.ndarray,
-    rng: np.random.Generator,
-) -> Strands:
+def _finish(bust: Bust, style: Style, rooted: Rooted, strands: np.ndarray, leader: np.ndarray) -> Strands:
+    """What shading wants to know of grown strands [n, m, 3]."""
     count, points = strands.shape[:2]
     outward, buried = shell(strands, bust.hull.centre, 0.035)
     # Locks are round: their flanks face aside.

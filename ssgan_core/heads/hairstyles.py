@@ -73,13 +73,17 @@ def recession(identity: Identity) -> float:
     return float(male * (0.06 + 0.5 * np.clip(identity.age - 0.30, 0, 0.6) * (0.4 + identity.hair_pattern)))
 
 
+def _shift(identity: Identity, bust: Bust, around: np.ndarray) -> np.ndarray:
+    """How far the identity's hairline lies above the template's [...], by azimuth, template units."""
+    front = np.exp(-((around / math.radians(36)) ** 4))
+    temple = np.exp(-(((around - math.radians(30)) / math.radians(14)) ** 2))
+    return front * np.float32(identity.hairline / bust.scale) + np.float32(recession(identity)) * (temple + 0.45 * front)
+
+
 def scalp_depth(identity: Identity, bust: Bust) -> np.ndarray:
     """How far inside the identity's hairline fine template vertices lie [N] float32, template units; negative outside."""
     inside, around, usable = _template_hairline()
-    front = np.exp(-((around / math.radians(36)) ** 4))
-    temple = np.exp(-(((around - math.radians(30)) / math.radians(14)) ** 2))
-    depth = inside - front * np.float32(identity.hairline / bust.scale)
-    depth = depth - np.float32(recession(identity)) * (temple + 0.45 * front)
+    depth = inside - _shift(identity, bust, around)
     if identity.female > 0.5:  # no sideburns
         sideburn = np.exp(-(((around - math.radians(62)) / math.radians(9)) ** 2)) * (template().rest[:, 1] < 7.5)
         depth = depth - np.float32(0.10) * sideburn
@@ -165,9 +169,26 @@ class Rooted:
         return (base * np.exp(0.35 * self.identity.hair_length) * spread.clip(0.4, 1.5)).astype(np.float32)
 
     def world(self, x: float, y: float, z: float) -> np.ndarray:
-        """World point [3] of a template point on this head (which its targets moved a little)."""
-        eyes = self.bust.eye_centres.mean(axis=0)
-        return eyes + self.bust.scale * (np.array([x, y, z]) - np.array([0.0, 7.284, 1.235]))
+        """World point [3] of a template point on this head."""
+        return world_point(self.bust, x, y, z)
+
+
+_EYES = np.array([0.0, 7.284, 1.235])  # template: between the eyes' centres
+
+
+def world_point(bust: Bust, x: float, y: float, z: float) -> np.ndarray:
+    """World point [3] of a template point, measured from the eyes (an identity's targets move it a little)."""
+    return bust.eye_centres.mean(axis=0) + bust.scale * (np.array([x, y, z]) - _EYES)
+
+
+def rest_of(bust: Bust, points: np.ndarray) -> np.ndarray:
+    """Template points of world points [..., 3]: the inverse of `world_point`."""
+    return (points - bust.eye_centres.mean(axis=0)) / bust.scale + _EYES
+
+
+def depth_at(identity: Identity, bust: Bust, rest: np.ndarray) -> np.ndarray:
+    """How far inside the identity's hairline template points [..., 3] lie, template units."""
+    return inside_hairline(rest) - _shift(identity, bust, azimuth(rest))
 
 
 def tangential(directions: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -285,9 +306,10 @@ def _fringe(r: Rooted) -> Style:
     in_fringe = (r.front > 0.3) & (np.abs(r.roots.rest[:, 0]) < 0.62)
     sides = (r.world(0, 7.0, 1)[1] if short else r.world(0, 6.3, 1)[1]) + 0.008 * r.lock[:, 2] + 0.05 * -r.identity.hair_length
     base = np.where(in_fringe, 0.20, (0.11 if short else 0.45)) + 0.10 * r.top
-    lift = _lift(r, 0.010 + 0.016 * r.top, 0.4)
+    lift = _lift(r, 0.009 + 0.015 * r.top, 0.35)
     comb = _combing(
-        r, early, rise=0.3, length=r.length(base, 0.05), lift=lift, gravity=0.75, inertia=0.55, cling=0.15,
+        r, early, late=early * 0.3 + _vector(len(r.side), -0.12 * np.sign(r.roots.rest[:, 0]), -0.6, 0), rise=0.2,
+        turn=np.array([0.1, 0.5], np.float32), length=r.length(base, 0.05), lift=lift, gravity=0.8, inertia=0.5, cling=0.25,
         floor=np.where(in_fringe, floor, sides), window=np.where(in_fringe, 0.0, 1.0),
     )  # fmt: skip
     return Style(comb, points=12 if short else 15, clump=0.55, tidy=0.25)
@@ -326,8 +348,10 @@ def _long(r: Rooted) -> Style:
 def _long_wavy(r: Rooted) -> Style:
     floor = r.world(0, 5.5, 1)[1] - 0.1 * r.identity.hair_length + 0.04 * r.lock[:, 2] + 0.02 * r.own[:, 2]
     comb = _falling(r, _lift(r, 0.016 + 0.024 * r.top, 0.45), floor, 0.75)
-    waves = 4.6 * (1 + 0.10 * r.lock[:, 1])
-    return Style(comb, points=20, clump=0.72, clump_power=0.7, radius=0.011, waves=waves, flat=0.35, curl_begin=0.18)
+    waves = 4.2 * (1 + 0.08 * r.lock[:, 1])
+    return Style(
+        comb, points=20, clump=0.75, clump_power=0.6, radius=0.014, waves=waves, flat=0.45, curl_begin=0.12, tidy=0.45, width=0.0014
+    )
 
 
 def _curly(r: Rooted) -> Style:
@@ -370,33 +394,37 @@ def _tied_back(r: Rooted, tie: np.ndarray) -> Combing:
     )  # fmt: skip
 
 
-def bun_place(r: Rooted) -> np.ndarray:
-    """World point [3] of the band of a bun: on the crown, or lower for some."""
-    high = r.identity.hair_pattern > 0.35
-    return r.world(0.0, 8.55, -0.05) if high else r.world(0.0, 8.05, -0.45)
+def bun_place(identity: Identity, bust: Bust) -> np.ndarray:
+    """World point [3] of the band of a bun: on the crown, or at the back of the head."""
+    return world_point(bust, 0.0, 8.42, -0.10) if identity.hair_pattern > 0.5 else world_point(bust, 0.0, 7.75, -0.46)
 
 
-def tail_place(r: Rooted) -> np.ndarray:
+def tail_place(identity: Identity, bust: Bust) -> np.ndarray:
     """World point [3] of the band of a ponytail."""
-    return r.world(0.0, 8.25, -0.34) if r.identity.hair_pattern > 0.5 else r.world(0.0, 7.65, -0.56)
+    return world_point(bust, 0.0, 8.15, -0.40) if identity.hair_pattern > 0.5 else world_point(bust, 0.0, 7.6, -0.56)
 
 
-def braid_places(r: Rooted) -> np.ndarray:
+def braid_places(bust: Bust) -> np.ndarray:
     """World points [2, 3] where two plaits begin, behind the ears, the subject's left first."""
-    return np.stack([r.world(side * 0.72, 6.95, 0.05) for side in (1.0, -1.0)])
+    return np.stack([world_point(bust, side * 0.74, 6.95, 0.05) for side in (1.0, -1.0)])
+
+
+def cornrowed(identity: Identity) -> bool:
+    """Whether braids are cornrows, and not two plaits."""
+    return HAIR_STYLES[identity.hair_style] == "braids" and identity.african > 0.35
 
 
 def _bun(r: Rooted) -> Style:
-    return Style(_tied_back(r, bun_place(r)), points=13, clump=0.35, tidy=0.7)
+    return Style(_tied_back(r, bun_place(r.identity, r.bust)), points=13, clump=0.35, tidy=0.7)
 
 
 def _ponytail(r: Rooted) -> Style:
-    return Style(_tied_back(r, tail_place(r)), points=13, clump=0.35, tidy=0.7)
+    return Style(_tied_back(r, tail_place(r.identity, r.bust)), points=13, clump=0.35, tidy=0.7)
 
 
 def _braids(r: Rooted) -> Style:
     """Parted in the middle and pulled to two plaits."""
-    places = braid_places(r).astype(np.float32)
+    places = braid_places(r.bust).astype(np.float32)
     tie = np.where(r.side[:, None] > 0, places[0], places[1])
     comb = _tied_back(r, tie)
     aside = _vector(len(r.side), r.side * 0.9, -0.1, -0.35)

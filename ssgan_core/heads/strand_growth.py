@@ -18,7 +18,7 @@ _SHAPE = (57, 52, 42)
 _BAND = 3  # cells around the surface in which distance is known
 _FAR = _BAND * _CELL  # what the grid says outside the band
 _CLOTH = 0.026  # world: how far clothes stand off the shoulders
-_STEP = 0.015  # world, of growth
+_STEP = 0.019  # world, of growth
 _INERTIA_STEP = 0.011  # world, to which a hair's inertia refers
 
 
