@@ -16,7 +16,7 @@ from ssgan_core.heads.template import EYE_PIECES, template
 # Where EG3D's crop has the features of a frontal face, world x and y: eyes, nose tip, corners of the mouth.
 _FEATURES = np.array([[0.083, 0.066], [-0.083, 0.066], [0.0, -0.030], [0.058, -0.096], [-0.058, -0.096]])
 _EYE_DEPTH = 0.085  # world z of the eyes' centres
-_CENTRE = np.array([0.0, 7.4, 0.25])  # template: about which the hull is star-shaped
+_CENTRE = np.array([0.0, 0.12, -1.0])  # template units from between the eyes: about which the hull is star-shaped
 
 # Facial actions a share of an expression drives.
 _ACTIONS = {
@@ -102,7 +102,7 @@ def build_bust(identity: Identity) -> Bust:
         eye_centres=centres * scale + shift,
         eye_radius=radius * scale,
         scale=scale,
-        hull=_hull(world, _CENTRE * scale + shift, scale),
+        hull=_hull(world, (centres.mean(axis=0) + _CENTRE) * scale + shift, scale),
     )
 
 

@@ -30,6 +30,7 @@ class Scene:
             ambient light, extra.
         culled, open: triangles [., 3] int32 of closed surfaces, and of those whose back is seen too.
         strand_points: [P, 3]; strand_tangents: [P, 3] unit; strand_widths: [P].
+        strand_rarity: [P] 1 / (the least width at which a strand is still drawn), the same along a strand.
         segments: [Q] int32: strand points that are followed by another of the same strand.
         materials: [T] uint8 of all triangles: culled, open, then two for each segment.
         lights: what shines.
@@ -44,25 +45,29 @@ class Scene:
     strand_points: np.ndarray
     strand_tangents: np.ndarray
     strand_widths: np.ndarray
+    strand_rarity: np.ndarray
     segments: np.ndarray
     materials: np.ndarray
     lights: Lights
     shadow: ShadowMap
     eye_centres: np.ndarray
 
-    def ribbons(self, towards: np.ndarray, least_width: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    def ribbons(self, towards: np.ndarray, least_width: float) -> tuple[np.ndarray, np.ndarray]:
         """Strands as flat ribbons.
+
+        Strands finer than `least_width` are drawn that wide, but only so many of them that they cover as much.
 
         Args:
             towards: [P, 3] or [3], the direction that they face.
-            least_width: [P] or a number, world units.
+            least_width: world units.
 
         Returns:
             points [2 P, 3] float32, the two sides of every strand point next to each other; triangles [2 Q, 3] int32.
         """
         side = np.cross(self.strand_tangents, towards)
         side /= np.sqrt((side * side).sum(-1, keepdims=True)) + 1e-9
-        side *= (0.5 * np.maximum(self.strand_widths, least_width))[:, None]
+        drawn = self.strand_rarity * np.float32(least_width) < 1
+        side *= (0.5 * np.maximum(self.strand_widths, np.float32(least_width)) * drawn)[:, None]
         points = np.stack([self.strand_points - side, self.strand_points + side], axis=1).reshape(-1, 3)
         return points.astype(np.float32), ribbon_triangles(self.segments)
 
@@ -114,6 +119,7 @@ def build_scene(identity: Identity) -> Scene:
         strand_points=strand_points,
         strand_tangents=tangents,
         strand_widths=np.concatenate([strand.widths.ravel() for strand in strands]),
+        strand_rarity=np.concatenate([_rarity(strand) for strand in strands]),
         segments=segments,
         materials=materials,
         lights=lights,
@@ -179,6 +185,13 @@ def _tangents(strands: Strands) -> np.ndarray:
     along[:, 0], along[:, -1] = p[:, 1] - p[:, 0], p[:, -1] - p[:, -2]
     along /= np.sqrt((along * along).sum(-1, keepdims=True)) + 1e-9
     return along.reshape(-1, 3)
+
+
+def _rarity(strands: Strands) -> np.ndarray:
+    """[n m]: drawn at random among its kind, the finer the rarer."""
+    n, m = strands.points.shape[:2]
+    lottery = np.random.default_rng([n, m]).random(n, np.float32)
+    return np.repeat(lottery / strands.widths.max(axis=1), m)
 
 
 def _segments(strands: list[Strands]) -> np.ndarray:

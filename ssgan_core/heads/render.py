@@ -14,7 +14,7 @@ from ssgan_core.heads.backdrop import build_backdrop
 from ssgan_core.heads.compose import Scene, build_scene
 from ssgan_core.heads.jit import entry
 from ssgan_core.heads.lighting import towards
-from ssgan_core.heads.sampler import Identity
+from ssgan_core.heads.sampler import HATS, Identity
 from ssgan_core.heads.scene import Material
 from ssgan_core.heads.shading import Palette, Samples
 from ssgan_core.parts import PORTRAIT
@@ -95,8 +95,8 @@ def view_geometry(scene: Scene, projection: raster.Projection) -> tuple[np.ndarr
     Hairs are ribbons that face the camera, at least one sample wide.
     """
     facing = scene.strand_points - projection.origin.astype(np.float32)
-    depth = facing @ projection.rotation[2].astype(np.float32)
-    sides, ribbons = scene.ribbons(facing, 1.05 * depth / float(projection.scale[0]))
+    sample = cameras.RADIUS / float(projection.scale[0])
+    sides, ribbons = scene.ribbons(facing, 1.05 * sample)
     triangles = np.concatenate([scene.culled, scene.open, ribbons + np.int32(len(scene.points))])
     return np.concatenate([scene.points, sides]), triangles
 
@@ -121,6 +121,7 @@ def palette(identity: Identity, scene: Scene) -> Palette:
     )  # fmt: skip
     numbers = {name: float(getattr(identity, name)) for name in names}
     numbers["pattern"] = float(identity.pattern)
+    numbers["knit"] = 260.0 if HATS[identity.hat] == "beanie" else 0.0
     numbers["contrast_trim"] = float(identity.hair_pattern > 0.55)
 
     def column(values: Any) -> np.ndarray:
@@ -156,7 +157,9 @@ def paint(
 ) -> tuple[Any, Any]:
     """Colours [3, S, S] (sRGB 0..1, float32) and part ids [S, S] of all samples."""
     size = projection.size
-    colours = shading.tone_curve(xp, palette.curve, _enlarged(backdrop, size) * np.float32(scene.lights.exposure))
+    colours = shading.tone_curve(
+        xp, palette.curve, _enlarged(backdrop, size) * np.float32(scene.lights.exposure)
+    )
     colours = colours.reshape(3, -1)
     parts = np.zeros(size * size, np.uint8)
     shown = drawn.shown.ravel()
@@ -167,7 +170,9 @@ def paint(
         for chunk in _chunks(np.nonzero(_of_material(scene.materials, shown, material))[0]):
             samples = gather(scene, drawn, projection, chunk, shown[chunk])
             light = _SHADERS[material](xp, samples, palette)
-            colours[:, chunk] = shading.tone_curve(xp, palette.curve, light * np.float32(scene.lights.exposure))
+            colours[:, chunk] = shading.tone_curve(
+                xp, palette.curve, light * np.float32(scene.lights.exposure)
+            )
             parts[chunk] = (
                 skin_part(samples) if material == Material.SKIN else _PART[_PART_OF_MATERIAL[material]]
             )
@@ -175,15 +180,15 @@ def paint(
 
 
 def _shade_cloth(xp: Any, s: Samples, p: Palette) -> Any:
-    return shading.fabric(xp, s, p, p.cloth, 0.0)
+    return shading.fabric(xp, s, p, p.cloth, p.numbers["pattern"], 0.0)
 
 
 def _shade_hat(xp: Any, s: Samples, p: Palette) -> Any:
-    return shading.fabric(xp, s, p, p.hat, 260.0)
+    return shading.fabric(xp, s, p, p.hat, 0.0, p.numbers["knit"])
 
 
 def _shade_frame(xp: Any, s: Samples, p: Palette) -> Any:
-    return shading.hard(xp, s, p, 0.25 * p.trim + 0.006, 0.05)
+    return shading.hard(xp, s, p, 0.12 * p.trim + 0.004, 0.04)
 
 
 def _shade_lens(xp: Any, s: Samples, p: Palette) -> Any:
@@ -351,5 +356,7 @@ def resolve(colours: np.ndarray, parts: np.ndarray, depth: np.ndarray, size: int
         count += named
     straight = np.where(centre == mask, depth[middle], total / count)
     return SyntheticView(
-        np.ascontiguousarray((image + 0.5).astype(np.uint8).transpose(1, 2, 0)), mask, straight.astype(np.float32)
+        np.ascontiguousarray((image + 0.5).astype(np.uint8).transpose(1, 2, 0)),
+        mask,
+        straight.astype(np.float32),
     )

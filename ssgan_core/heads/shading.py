@@ -326,15 +326,20 @@ def hair(xp: Any, s: Samples, p: Palette) -> Array:
     return colour + gloss * sky * s.ambient
 
 
-def fabric(xp: Any, s: Samples, p: Palette, base: Array, knit: float) -> Array:
-    """Cloth and hats; chart: around, up (world units), mark of trim."""
+def fabric(xp: Any, s: Samples, p: Palette, base: Array, pattern: float, knit: float) -> Array:
+    """Cloth and hats; chart: around, up (world units), mark of trim.
+
+    Args:
+        base: reflectance.
+        pattern: index of sampler.PATTERNS.
+        knit: ribs a world unit, times pi; 0 for woven cloth.
+    """
     n = p.numbers
     u, v, mark = s.chart[0], s.chart[1], s.chart[2]
     (broad,) = lookup(xp, p.noise, u * 2.2, v * 2.2, textures.CLOUDS)
     grain, pore_x, pore_y = lookup(
         xp, p.noise, u * 14.0, v * 14.0, textures.GRAIN, textures.PORE_X, textures.PORE_Y
     )
-    pattern = n["pattern"] if knit == 0.0 else 0.0
     trimmed = 0.0 * mark
     if pattern == 1.0:
         trimmed = ramp(xp, -0.2, 0.2, xp.sin(v * 190.0))
