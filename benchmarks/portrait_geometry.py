@@ -4,12 +4,12 @@
 
 Depth: every pixel against a ray through its centre, cast by Embree at the triangles that the view was drawn from. Rays
 start from a camera made afresh from docs/conventions.md. Closed surfaces are seen from outside only, as the renderer
-promises, so rays go on where they meet such a surface from behind. *Picture shift* is by how many pixels the depth picture
-would have to move to fit the rays best.
+promises, so rays go on where they meet such a surface from behind. *Picture shift* is by how many pixels the depth
+picture would have to move to fit the rays best.
 
-Reprojection: two views of a head, 0.3 radians of yaw apart. Each pixel is placed in the world by its depth and looked up
-in the other view, in the pixel that it falls into. It is co-visible if both depths there agree within 0.02. Labels agree
-if one of the 3 x 3 pixels around shows the same part (strict: the pixel itself does).
+Reprojection: two views of a head, 0.3 radians of yaw apart. Each pixel is placed in the world by its depth and looked
+up in the other view, in the pixel that it falls into. It is co-visible if both depths there agree within 0.02. Labels
+agree if one of the 3 x 3 pixels around shows the same part (strict: the pixel itself does).
 
 Cameras: discs at known world points, drawn by the renderer; where their middles appear, against the conventions.
 
