@@ -6,8 +6,8 @@ DATA is a data set of `ssgan synth`. Parts and angles are counted over its views
 over its identities, which are sampled again from the seed that the data set names.
 
 *Nearest neighbours*: for every identity, how far the identity most like it is. Shape: root mean square distance of the
-head's vertices (no shoulders) with a neutral face, after the best rotation, scale and shift; in millimetres of a head of
-natural size. Picture: root mean square difference of first views at 32 x 32 pixels, in grey levels of 255.
+head's vertices (no shoulders) with a neutral face, after the best rotation, scale and shift; in millimetres of a head
+of natural size. Picture: root mean square difference of first views at 32 x 32 pixels, in grey levels of 255.
 
 Colours are CIE L*a*b* of the median skin and hair pixel of every view. Prints tables and, last, one line of JSON.
 """
