@@ -15,10 +15,10 @@ from ssgan_core.heads.hairstyles import (
     Style,
     azimuth,
     cornrowed,
+    flatten,
     hatted,
     ramp,
     scalp_depth,
-    template_depth,
 )
 from ssgan_core.heads.plaits import grow_bound
 from ssgan_core.heads.sampler import BEARDS, HAIR_STYLES, Identity
@@ -100,10 +100,12 @@ def _scalp(identity: Identity, bust: Bust, rng: np.random.Generator) -> list[Str
     side = np.where(roots.rest[:, 0] > part + 0.02 * rng.standard_normal(count), 1.0, -1.0).astype(np.float32)
     rooted, leader = _locks(identity, bust, roots, side, LOCKS[name], rng)
     style = STYLES[name](rooted)
+    if hatted(identity):
+        flatten(style, rooted)
     strands = grow(grid, roots, style.combing, style.points)
     _shape(identity, style, rooted, strands, leader, rng)
     brim = rooted.world(0, HAT_BRIM, 0)[1] if hatted(identity) else 9.0
-    keep_off(grid, strands, 0.0025, 0.016, np.float32(brim))
+    keep_off(grid, strands, 0.0025, 0.016, np.float32(brim), bust.hull.centre)
     return [_finish(bust, style, rooted, strands, leader), *grow_bound(identity, bust, grid, rng)]
 
 
@@ -113,7 +115,7 @@ def _locks(
     """Divide roots into locks; also returns the strand [n] that leads each one's lock."""
     count = len(roots.points)
     # Locks do not reach across the parting.
-    place = roots.points + side[:, None] * np.array([0.03, 0, 0], np.float32)
+    place = roots.points + side[:, None] * np.array([0.5, 0, 0], np.float32)
     guides = rng.choice(count, locks, replace=False)
     lock = nearest_of(place, place[guides])
     wisp = nearest_of(place[guides], place[guides[: locks // 6]])[lock]
@@ -128,7 +130,7 @@ def _locks(
         lock=shared[lock].clip(-2.2, 2.2),
         wisp=broad[wisp].clip(-2.2, 2.2),
         own=rng.standard_normal((count, 4)).astype(np.float32).clip(-2.5, 2.5),
-        depth=roots.at(template_depth()),
+        depth=roots.at(scalp_depth(identity, bust)),
     )
     return rooted, guides[lock]
 
@@ -166,6 +168,10 @@ def _finish(bust: Bust, style: Style, rooted: Rooted, strands: np.ndarray, leade
     outward /= np.sqrt((outward * outward).sum(axis=-1, keepdims=True)) + 1e-6
     along = np.linspace(0, 1, points, dtype=np.float32)
     width = style.width * (1 - (1 - style.tip) * along**2.5) * (1 + 0.15 * rooted.own[:, 1:2])
+    # Hair at the hairline is fine, and lies open.
+    edge = ramp(0.16, 0.0, rooted.depth)[:, None]
+    width = width * (1 - 0.5 * edge)
+    buried = buried * (1 - 0.8 * edge)
     tone = 0.35 * rooted.lock[:, 1] + 0.25 * rooted.wisp[:, 1] + 0.35 * rooted.own[:, 1]
     return Strands(
         Material.HAIR,

@@ -62,11 +62,6 @@ def _template_hairline() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return inside, azimuth(mesh.rest), usable
 
 
-def template_depth() -> np.ndarray:
-    """How far inside the template's hairline fine vertices lie [N] float32, template units; -9 far outside."""
-    return _template_hairline()[0]
-
-
 def recession(identity: Identity) -> float:
     """How far the hairline of men has gone back, template units at the temples."""
     male = np.clip(1.6 * (1 - identity.female) - 0.6, 0, 1)
@@ -135,7 +130,7 @@ class Rooted:
         side: [n] +1 left of the parting, -1 right of it.
         lock: [n, 4] normal noise that a lock shares; wisp: [n, 4] that several neighbouring locks share.
         own: [n, 4] normal noise of the strand.
-        depth: [n] template units inside the hairline.
+        depth: [n] template units inside the identity's hairline.
     """
 
     identity: Identity
@@ -299,10 +294,10 @@ def _quiff(r: Rooted) -> Style:
 def _fringe(r: Rooted) -> Style:
     """A bowl of hair to the ears or the chin with a fringe above the brows."""
     short = r.identity.female < 0.5
-    brow = r.world(0.0, 7.56, 1.4)[1]
+    brow = r.world(0.0, 7.60, 1.4)[1]
     forward = _from_whorl(r, swirl=0.15)
     early = forward + r.front[:, None] * _vector(len(r.side), 0.12 * np.sign(r.identity.hair_part), 0, 0.6)
-    floor = brow + 0.004 + 0.010 * r.lock[:, 2] + 0.004 * r.own[:, 2] - 0.05 * ramp(0.085, 0.15, np.abs(r.roots.points[:, 0]))
+    floor = brow + 0.006 + 0.008 * r.lock[:, 2] + 0.004 * r.own[:, 2] - 0.035 * ramp(0.10, 0.16, np.abs(r.roots.points[:, 0]))
     in_fringe = (r.front > 0.3) & (np.abs(r.roots.rest[:, 0]) < 0.62)
     sides = (r.world(0, 7.0, 1)[1] if short else r.world(0, 6.3, 1)[1]) + 0.008 * r.lock[:, 2] + 0.05 * -r.identity.hair_length
     base = np.where(in_fringe, 0.20, (0.11 if short else 0.45)) + 0.10 * r.top
@@ -336,13 +331,13 @@ def _bob(r: Rooted) -> Style:
     end = r.world(0, 6.42, 1)[1] - 0.05 * r.identity.hair_length
     floor = end + 0.006 * r.lock[:, 2] + 0.004 * r.own[:, 2] - 0.02 * ramp(0.2, 0.9, r.roots.rest[:, 2])
     comb = _falling(r, _lift(r, 0.012 + 0.020 * r.top, 0.4), floor, 0.55)
-    return Style(comb, points=15, clump=0.5, radius=0.004, waves=1.2, flat=0.6, tidy=0.3)
+    return Style(comb, points=15, clump=0.5, radius=0.004, waves=1.2, flat=0.6, tidy=0.5)
 
 
 def _long(r: Rooted) -> Style:
     floor = r.world(0, 5.3, 1)[1] - 0.1 * r.identity.hair_length + 0.03 * r.lock[:, 2] + 0.02 * r.own[:, 2]
     comb = _falling(r, _lift(r, 0.012 + 0.020 * r.top, 0.4), floor, 0.80)
-    return Style(comb, points=16, clump=0.55, width=0.0014, radius=0.006, waves=1.5, flat=0.5, curl_begin=0.2, tidy=0.2)
+    return Style(comb, points=16, clump=0.55, width=0.0014, radius=0.006, waves=1.5, flat=0.5, curl_begin=0.2, tidy=0.55)
 
 
 def _long_wavy(r: Rooted) -> Style:
@@ -350,7 +345,7 @@ def _long_wavy(r: Rooted) -> Style:
     comb = _falling(r, _lift(r, 0.016 + 0.024 * r.top, 0.45), floor, 0.75)
     waves = 4.2 * (1 + 0.08 * r.lock[:, 1])
     return Style(
-        comb, points=20, clump=0.75, clump_power=0.6, radius=0.014, waves=waves, flat=0.45, curl_begin=0.12, tidy=0.45, width=0.0014
+        comb, points=26, clump=0.75, clump_power=0.6, radius=0.015, waves=waves, flat=0.45, curl_begin=0.12, tidy=0.6, width=0.0014
     )
 
 
@@ -458,10 +453,21 @@ LOCKS = {
 }  # fmt: skip
 STRANDS = {
     "bald": 2600, "buzz": 9000, "short": 7500, "side-part": 6500, "slick-back": 6500, "quiff": 7000, "fringe": 6000,
-    "bob": 5200, "long": 5200, "long-wavy": 4800, "curly": 5500, "afro": 7500, "bun": 5000, "ponytail": 4600, "braids": 4600,
+    "bob": 5200, "long": 5200, "long-wavy": 4300, "curly": 5500, "afro": 7500, "bun": 5000, "ponytail": 4600, "braids": 4600,
 }  # fmt: skip
 
 
 def hatted(identity: Identity) -> bool:
     """Whether something sits on the hair."""
     return HATS[identity.hat] != "none"
+
+
+def flatten(style: Style, rooted: Rooted) -> None:
+    """Press what grows under a hat to the head; in place."""
+    comb = style.combing
+    under = ramp(7.55, 7.75, rooted.up).astype(np.float32)
+    comb.lift = (1 - under) * comb.lift + under * np.minimum(comb.lift, 0.008)
+    comb.rise = (1 - under) * comb.rise + under * np.minimum(comb.rise, 0.15)
+    comb.cling = np.maximum(comb.cling, 0.5 * under)
+    comb.gravity = np.maximum(comb.gravity, 0.5 * under)
+    style.radius *= 0.6

@@ -35,14 +35,14 @@ def grow_bound(identity: Identity, bust: Bust, grid: np.ndarray, rng: np.random.
     if name != "braids":
         return []
     paths = _rows(identity, bust, grid) if cornrowed(identity) else _plaits(identity, bust, grid)
-    return [_braided(path, radius, identity, grid, rng) for path, radius in paths]
+    return [_braided(path, radius, identity, bust, grid, rng) for path, radius in paths]
 
 
 def _bun(identity: Identity, bust: Bust, rng: np.random.Generator) -> Strands:
     """Strands wound around a ball on the head."""
     place = bun_place(identity, bust)
     axis = unit(place - bust.hull.centre)
-    radius = (0.058 + 0.008 * rng.standard_normal()) * identity.hair_volume**0.5 * (1.1 - 0.3 * (identity.female < 0.5))
+    radius = (0.070 + 0.008 * rng.standard_normal()) * identity.hair_volume**0.5 * (1.1 - 0.3 * (identity.female < 0.5))
     centre = place + 0.62 * radius * axis
     across = unit(np.cross(axis, np.array([1.0, 0.2, 0.1])))
     frame = np.stack([across, np.cross(axis, across), axis])
@@ -90,7 +90,7 @@ def _tail(identity: Identity, bust: Bust, grid: np.ndarray, rng: np.random.Gener
     noise = rng.standard_normal((count, 4, 3)).astype(np.float32)
     strands = np.ascontiguousarray(strands, np.float32)
     ruffle(strands, noise, np.full(count, 0.006 * identity.hair_frizz, np.float32))
-    keep_off(grid, strands, 0.004, 1.0, np.float32(9.0))
+    keep_off(grid, strands, 0.004, 1.0, np.float32(9.0), bust.hull.centre)
     away = strands - path.astype(np.float32)
     distance = np.sqrt((away**2).sum(axis=-1))
     buried = (1 - distance / (0.9 * spread[..., 0]).clip(1e-3)).clip(0, 1)
@@ -141,27 +141,27 @@ def _rows(identity: Identity, bust: Bust, grid: np.ndarray) -> list[tuple[np.nda
         rows.append((row, across))
     ends = np.stack([row[-1] for row, _ in rows])
     # Those beside the neck fall forward over the shoulder.
-    drift = np.stack([[0.12 * across, -0.3, 0.35 if abs(across) > 0.6 else -0.05] for _, across in rows])
-    tails = _hanging(grid, ends, drift, 0.34 + 0.08 * identity.hair_length, 0.012)
+    drift = np.stack([[-0.06 * across, -0.3, 0.40 if abs(across) > 0.6 else -0.05] for _, across in rows])
+    tails = _hanging(grid, ends, drift, 0.30 + 0.06 * identity.hair_length, 0.012)
     return [
         (_smooth(np.concatenate([row[::8], tail]), 240), 0.0112) for (row, _), tail in zip(rows, tails, strict=True)
     ]
 
 
 def _braided(
-    path: np.ndarray, radius: float, identity: Identity, grid: np.ndarray, rng: np.random.Generator
+    path: np.ndarray, radius: float, identity: Identity, bust: Bust, grid: np.ndarray, rng: np.random.Generator
 ) -> Strands:
     """Three locks plaited along a path [k, 3]: short strands that run from one edge to the other."""
     gaps = np.sqrt((np.diff(path, axis=0) ** 2).sum(axis=1))
     arc = np.append(0.0, np.cumsum(gaps))
     period = 4.4 * radius
     cycles = arc[-1] / period
-    fibres, points = 15, 12
-    pieces = max(int(cycles / 0.5), 1)
+    fibres, points = 9, 12
+    pieces = max(int(cycles / 0.75), 1)
     count = 3 * pieces * fibres
     lock = np.repeat(np.arange(3), pieces * fibres)
-    start = np.tile(np.repeat(np.arange(pieces) * 0.5, fibres), 3) + 0.25 * rng.random(count)
-    phase = (start[:, None] + np.linspace(0, 0.75, points)[None, :]).clip(0, cycles)
+    start = np.tile(np.repeat(np.arange(pieces) * 0.75, fibres), 3) + 0.4 * rng.random(count)
+    phase = np.minimum(start, cycles - 1)[:, None] + np.linspace(0, 1, points)[None, :]
     angle = 2 * math.pi * (phase + lock[:, None] / 3)
     along = phase * period
     centre = np.stack([np.interp(along, arc, path[:, c]) for c in range(3)], axis=-1)
@@ -180,7 +180,7 @@ def _braided(
     strands = np.ascontiguousarray(centre + u[..., None] * wide + v[..., None] * out, np.float32)
     noise = rng.standard_normal((count, 4, 3)).astype(np.float32)
     ruffle(strands, noise, np.full(count, 0.10 * radius * identity.hair_frizz, np.float32))
-    keep_off(grid, strands, 0.0015, 1.0, np.float32(9.0))
+    keep_off(grid, strands, 0.0015, 1.0, np.float32(9.0), bust.hull.centre)
     normal = unit(0.8 * wide * (scatter[:, :1, None]) * 2.0 + 0.45 * wide * np.sin(angle)[..., None] + out)
     buried = (0.45 - 0.75 * v / (taper * radius)).clip(0, 1)
     tone = 0.3 * rng.standard_normal(count)

@@ -271,7 +271,7 @@ def _grow(grid, roots, normals, numbers, count):
                 ax += (px / left - ax) * tied
                 ay += (py / left - ay) * tied
                 az += (pz / left - az) * tied
-                if left < 1.5 * step:  # arrived
+                if left < 1.5 * step and k > 0:  # arrived
                     last = k
                     break
             ay -= gravity * min(along / 0.08, 1.0)
@@ -366,8 +366,8 @@ def curl(strands, radius, waves, phase, flat, begin):
     n, m = strands.shape[0], strands.shape[1]
     turned = np.empty((m, 3), np.float64)
     for s in range(n):
-        # A frame that is carried along without twist.
-        bx, by, bz = math.sin(phase[s] * 3.0), math.cos(phase[s] * 5.0), math.sin(phase[s] * 7.0 + 1.0)
+        # A frame that is carried along without twist; all begin alike, so that a lock waves as one.
+        bx, by, bz = 0.25, 0.15, 1.0
         for k in range(m):
             low, high = max(k - 1, 0), min(k + 1, m - 1)
             ax = strands[s, high, 0] - strands[s, low, 0]
@@ -415,19 +415,22 @@ def ruffle(strands, noise, size):
 
 
 @entry
-def keep_off(grid, strands, least, most, brim):
+def keep_off(grid, strands, least, most, brim, centre):
     """Move points of strands [n, m, 3] out of the body, and down to it under a hat; in place.
 
     Args:
         least: world, the height above the skin of the tips.
         most: world, the greatest height under a hat.
-        brim: world y above which the hat covers; inf without one.
+        brim: world y above which the hat covers; large without one.
+        centre: [3] of the skull.
     """
     for s in range(strands.shape[0]):
         for k in range(1, strands.shape[1]):
-            for _ in range(2):
+            for _ in range(8):
                 x, y, z = strands[s, k, 0], strands[s, k, 1], strands[s, k, 2]
                 height, gx, gy, gz = _nearest(grid, x, y, z)
+                if y > brim and height > 0.9 * _FAR:  # outside the grid's band
+                    gx, gy, gz = x - centre[0], y - centre[1], z - centre[2]
                 floor = least * min(k / 4.0, 1.0)
                 move = 0.0
                 if height < floor:
