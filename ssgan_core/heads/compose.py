@@ -9,7 +9,7 @@ import numpy as np
 
 from ssgan_core.heads.bust import Bust, build_bust
 from ssgan_core.heads.hair import beard_cover, grow_hair, scalp_cover
-from ssgan_core.heads.lighting import Lights, ShadowMap, build_lights, gather, shadow_map
+from ssgan_core.heads.lighting import LampView, Lights, Surroundings, build_lights, shadow_map
 from ssgan_core.heads.sampler import Identity
 from ssgan_core.heads.scene import Material, Strands, Surface
 from ssgan_core.heads.template import EYE_PIECES, template
@@ -17,6 +17,12 @@ from ssgan_core.heads.wardrobe import dress
 
 EXTRA = 6  # numbers a vertex carries beside normal, chart and ambient light; see shading's functions
 ATTRIBUTES = 9 + EXTRA
+_BODY = {
+    "body": Material.SKIN,
+    **dict.fromkeys(EYE_PIECES, Material.EYE),
+    "teeth": Material.MOUTH,
+    "tongue": Material.MOUTH,
+}
 _STRAND_KINDS = {Material.HAIR: 0.0, Material.BROW: 1.0, Material.LASH: 1.0, Material.BEARD: 2.0}
 
 
@@ -49,7 +55,7 @@ class Scene:
     segments: np.ndarray
     materials: np.ndarray
     lights: Lights
-    shadow: ShadowMap
+    shadow: LampView
     eye_centres: np.ndarray
 
     def ribbons(self, towards: np.ndarray, least_width: float) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +89,8 @@ def ribbon_triangles(segments: np.ndarray) -> np.ndarray:
 def build_scene(identity: Identity) -> Scene:
     """The scene of an identity; the last two are remembered, so that several views of one head share it."""
     bust = build_bust(identity)
-    surfaces = [*_body(identity, bust), *dress(identity, bust)]
+    body, garments = _body(bust), dress(identity, bust)
+    surfaces = [*body, *garments]
     strands = grow_hair(identity, bust)
     lights = build_lights(identity)
 
@@ -94,49 +101,43 @@ def build_scene(identity: Identity) -> Scene:
         np.concatenate([np.zeros((0, 3), np.int32), *(s.triangles + np.int32(o) for s, o in group)])
         for group in (closed, both)
     )
-    points = np.concatenate([surface.points for surface in surfaces])
-    normals = np.concatenate([surface.normals for surface in surfaces])
-    tangents = np.concatenate([_tangents(strand) for strand in strands])
-    strand_points = np.concatenate([strand.points.reshape(-1, 3) for strand in strands])
-    segments = _segments(strands)
-    counts = [(len(s.points) * (s.points.shape[1] - 1), s.material) for s in strands]
-    materials = np.concatenate(
-        [np.full(len(s.triangles), s.material, np.uint8) for s, _ in closed + both]
-        + [np.full(2 * count, material, np.uint8) for count, material in counts]
+    tangents = [_tangents(strand) for strand in strands]
+    materials = [(len(s.triangles), s.material) for s, _ in closed + both]
+    materials += [(2 * len(s.points) * (s.points.shape[1] - 1), s.material) for s in strands]
+    sky = Surroundings(lights.sky, *_occluders(bust, garments, strands, _SKY_THINNING))
+    light = [
+        *_body_light(sky, bust),
+        *(sky.received(s.points, s.normals) for s in garments),
+        *(_strand_light(sky, s) for s in strands),
+    ]
+    columns = (
+        [*(s.normals for s in surfaces), *(s.outward.reshape(-1, 3) for s in strands)],
+        [*(s.chart for s in surfaces), *tangents],
+        light,
+        [_surface_extra(identity, bust, surfaces), *(_strand_extra(s) for s in strands)],
     )
-    attributes = np.zeros((len(points) + len(strand_points), ATTRIBUTES), np.float32)
-    attributes[: len(points), 0:3] = normals
-    attributes[len(points) :, 0:3] = np.concatenate([strand.outward.reshape(-1, 3) for strand in strands])
-    attributes[: len(points), 3:6] = np.concatenate([surface.chart for surface in surfaces])
-    attributes[len(points) :, 3:6] = tangents
-    attributes[: len(points), 9:] = _surface_extra(identity, bust, surfaces)
-    attributes[len(points) :, 9:] = np.concatenate([_strand_extra(strand) for strand in strands])
-    scene = Scene(
-        points=points,
-        attributes=attributes,
+    return Scene(
+        points=np.concatenate([surface.points for surface in surfaces]),
+        attributes=np.concatenate([np.concatenate(column) for column in columns], axis=1),
         culled=culled,
         open=open_,
-        strand_points=strand_points,
-        strand_tangents=tangents,
+        strand_points=np.concatenate([strand.points.reshape(-1, 3) for strand in strands]),
+        strand_tangents=np.concatenate(tangents),
         strand_widths=np.concatenate([strand.widths.ravel() for strand in strands]),
         strand_rarity=np.concatenate([_rarity(strand) for strand in strands]),
-        segments=segments,
-        materials=materials,
+        segments=_segments(strands),
+        materials=np.concatenate([np.full(count, material, np.uint8) for count, material in materials]),
         lights=lights,
-        shadow=_shadow(lights, points, culled, open_, strand_points, tangents, segments, strands),
+        shadow=shadow_map(lights.lamp, *_occluders(bust, garments, strands, _SHADOW_THINNING)),
         eye_centres=bust.eye_centres.astype(np.float32),
     )
-    attributes[:, 6:9] = _ambient(scene)
-    return scene
 
 
-def _body(identity: Identity, bust: Bust) -> list[Surface]:
+def _body(bust: Bust) -> list[Surface]:
     """Skin, eyeballs, teeth and tongue."""
     mesh = template()
-    kinds = {"body": Material.SKIN, **dict.fromkeys(EYE_PIECES, Material.EYE)}
-    kinds |= {"teeth": Material.MOUTH, "tongue": Material.MOUTH}
     surfaces = []
-    for name, material in kinds.items():
+    for name, material in _BODY.items():
         used = mesh.piece_vertices[name]
         renumber = np.zeros(len(mesh.rest), np.int32)
         renumber[used] = np.arange(len(used))
@@ -204,56 +205,60 @@ def _segments(strands: list[Strands]) -> np.ndarray:
     return np.concatenate(result).astype(np.int32)
 
 
-def _shadow(
-    lights: Lights,
-    points: np.ndarray,
-    culled: np.ndarray,
-    open_: np.ndarray,
-    strand_points: np.ndarray,
-    tangents: np.ndarray,
-    segments: np.ndarray,
-    strands: list[Strands],
-) -> ShadowMap:
-    """The lamp's shadow map of everything."""
-    side = np.cross(tangents, lights.lamp)
-    side *= 0.0009 / (np.sqrt((side * side).sum(-1, keepdims=True)) + 1e-9)
-    ribbon = np.stack([strand_points - side, strand_points + side], axis=1).reshape(-1, 3)
-    # Lashes and brows are finer than the map.
-    heavy = np.concatenate(
-        [
-            np.full(len(s.points) * (s.points.shape[1] - 1), s.material in (Material.HAIR, Material.BEARD))
-            for s in strands
-        ]
-    )
-    triangles = ribbon_triangles(segments[heavy]) + np.int32(len(points))
-    return shadow_map(
-        lights.lamp,
-        np.concatenate([points, ribbon.astype(np.float32)]),
-        np.concatenate([culled, open_, triangles]),
-    )
+_SKY_THINNING, _SHADOW_THINNING = 5, 2  # one strand in so many hides light, so much wider
+_LIGHT_KNOTS = 4  # places along a strand at which light is gathered
 
 
-_THINNING = 4  # one strand in so many dims the sky, so much wider
+def _occluders(
+    bust: Bust, garments: list[Surface], strands: list[Strands], thinning: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What hides light: points [P, 3] and triangles [T, 3] of the coarse body, of clothes and of some hair.
+
+    Hair lies flat on what it grows on; brows and lashes are too fine to matter.
+    """
+    mesh = template()
+    points, triangles = [bust.points[: len(mesh.vertices)]], [mesh.coarse]
+    offset = len(mesh.vertices)
+    for garment in garments:
+        points.append(garment.points)
+        triangles.append(garment.triangles + np.int32(offset))
+        offset += len(garment.points)
+    for strand in strands:
+        if strand.material not in (Material.HAIR, Material.BEARD):
+            continue
+        chosen = Strands(
+            strand.material,
+            strand.points[::thinning],
+            strand.widths[::thinning],
+            strand.tone[::thinning],
+            strand.outward[::thinning],
+            strand.buried[::thinning],
+        )
+        side = np.cross(_tangents(chosen), chosen.outward.reshape(-1, 3))
+        side /= np.sqrt((side * side).sum(-1, keepdims=True)) + 1e-9
+        side *= (0.5 * thinning * chosen.widths).reshape(-1, 1)
+        middle = chosen.points.reshape(-1, 3)
+        points.append(np.stack([middle - side, middle + side], axis=1).reshape(-1, 3))
+        triangles.append(ribbon_triangles(_segments([chosen])) + np.int32(offset))
+        offset += 2 * len(middle)
+    return np.concatenate(points).astype(np.float32), np.concatenate(triangles)
 
 
-def _ambient(scene: Scene) -> np.ndarray:
-    """Light of the surroundings at every surface vertex and strand point [V + P, 3]."""
-    normals = scene.attributes[:, 0:3]
-    outward = normals[len(scene.points) :]
-    side = np.cross(scene.strand_tangents, outward)
-    side /= np.sqrt((side * side).sum(-1, keepdims=True)) + 1e-9
-    side *= (0.5 * _THINNING * scene.strand_widths)[:, None]
-    ribbon = np.stack([scene.strand_points - side, scene.strand_points + side], axis=1).reshape(-1, 3)
-    starts = np.nonzero(np.diff(scene.segments, prepend=-2) != 1)[0]
-    strand_of_segment = np.cumsum(np.isin(np.arange(len(scene.segments)), starts)) - 1
-    chosen = scene.segments[strand_of_segment % _THINNING == 0]
-    everything = np.concatenate([scene.points, scene.strand_points])
-    fibres = np.arange(len(everything)) >= len(scene.points)
-    return gather(
-        scene.lights.sky,
-        everything,
-        np.ascontiguousarray(normals),
-        fibres,
-        np.concatenate([scene.points, ribbon.astype(np.float32)]),
-        np.concatenate([scene.culled, scene.open, ribbon_triangles(chosen) + np.int32(len(scene.points))]),
-    )
+def _body_light(sky: Surroundings, bust: Bust) -> list[np.ndarray]:
+    """Light of the surroundings on the body's pieces [., 3]: gathered coarsely, subdivided as the mesh is."""
+    mesh = template()
+    coarse = len(mesh.vertices)
+    fine = mesh.subdivide(sky.received(bust.points[:coarse], bust.normals[:coarse]))
+    return [fine[mesh.piece_vertices[name]] for name in _BODY]
+
+
+def _strand_light(sky: Surroundings, strands: Strands) -> np.ndarray:
+    """Light of the surroundings at strand points [n m, 3]: gathered at a few of each, linear between them."""
+    n, m = strands.points.shape[:2]
+    knots = np.linspace(0, m - 1, min(m, _LIGHT_KNOTS)).round().astype(int)
+    points, outward = (values[:, knots].reshape(-1, 3) for values in (strands.points, strands.outward))
+    light = sky.received(points, outward, fibres=True).reshape(n, len(knots), 3)
+    after = np.searchsorted(knots, np.arange(m)).clip(1)
+    share = (np.arange(m) - knots[after - 1]) / (knots[after] - knots[after - 1])
+    share = share.astype(np.float32)[:, None]
+    return (light[:, after - 1] * (1 - share) + light[:, after] * share).reshape(-1, 3)

@@ -95,24 +95,12 @@ def build_lights(identity: Identity) -> Lights:
     )
 
 
-def nearness_map(direction: np.ndarray, size: int, points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Nearness [size, size], float32, of what a distant lamp in `direction` sees; -inf where nothing is."""
-    projection = _looking(direction, size)
-    nearness, shown = raster.empty_buffers(size)
-    raster.rasterise(projection.project(points), triangles, 0, False, nearness, shown)
-    return nearness
-
-
-def _looking(direction: np.ndarray, size: int) -> raster.Projection:
-    return raster.parallel(direction, np.array(_CENTRE), _RADIUS, size)
-
-
 @dataclass(frozen=True)
-class ShadowMap:
-    """What the lamp sees; `share` tells how much of its light arrives.
+class LampView:
+    """What a distant lamp sees.
 
     Attributes:
-        nearness: [size, size] float32.
+        nearness: [size, size] float32: z-buffer, larger towards the lamp, -1000 where nothing is.
         rows: [3, 4] float32: world coordinates and one, to map column, row and nearness.
     """
 
@@ -120,65 +108,80 @@ class ShadowMap:
     rows: np.ndarray
 
 
-def shadow_map(direction: np.ndarray, points: np.ndarray, triangles: np.ndarray) -> ShadowMap:
-    """The shadow map of a distant lamp."""
-    projection = _looking(direction, _SHADOW_SIZE)
+def lamp_view(direction: np.ndarray, size: int, points: np.ndarray, triangles: np.ndarray) -> LampView:
+    """Draw what hides the light, points [P, 3] and triangles [T, 3], as seen from `direction` [3]."""
+    projection = raster.parallel(direction, np.array(_CENTRE), _RADIUS, size)
+    nearness, shown = raster.empty_buffers(size)
+    raster.rasterise(projection.project(points), triangles, 0, False, nearness, shown)
     scale = np.append(projection.scale, -1.0)
     shift = np.append(projection.centre, 0.0)
     linear = projection.rotation * scale[:, None]
     rows = np.concatenate([linear, (shift - linear @ projection.origin)[:, None]], axis=1)
-    return ShadowMap(nearness_map(direction, _SHADOW_SIZE, points, triangles), rows.astype(np.float32))
+    return LampView(np.maximum(nearness, -1e3), rows.astype(np.float32))
 
 
-def gather(
-    sky: np.ndarray,
-    points: np.ndarray,
-    normals: np.ndarray,
-    fibres: np.ndarray,
-    occluders: np.ndarray,
-    triangles: np.ndarray,
-) -> np.ndarray:
-    """Irradiance over pi [V, 3], float32, that vertices receive from the surroundings.
+def shadow_map(direction: np.ndarray, points: np.ndarray, triangles: np.ndarray) -> LampView:
+    """The shadow map of the lamp; arguments as in `lamp_view`."""
+    return lamp_view(direction, _SHADOW_SIZE, points, triangles)
+
+
+class Surroundings:
+    """The light from all around, partly hidden.
 
     Args:
         sky: radiance in `directions()` [DIRECTIONS, 3].
-        points, normals: of the vertices [V, 3].
-        fibres: [V] bool, which are points of hair: these gather from all around and deeper inside.
-        occluders: points [P, 3] and `triangles` [T, 3] of what hides the sky.
+        points, triangles: of what hides it, as in `lamp_view`.
     """
-    light = np.zeros(points.shape, np.float32)
-    norm = np.zeros(len(points), np.float32)
-    for direction, radiance in zip(directions(), sky, strict=True):
-        seen = nearness_map(direction, _MAP_SIZE, occluders, triangles)
-        seen[~np.isfinite(seen)] = -1e3
-        projection = _looking(direction, _MAP_SIZE)
-        _gather(projection.project(points), normals, fibres, direction, radiance, seen, light, norm)
-    # The mean cosine over the lattice is 1/4 only about: normalise so that an open surface gets the sky's mean.
-    return light / norm.clip(1e-6)[:, None]
+
+    def __init__(self, sky: np.ndarray, points: np.ndarray, triangles: np.ndarray) -> None:
+        views = [lamp_view(direction, _MAP_SIZE, points, triangles) for direction in directions()]
+        self._sky = np.ascontiguousarray(sky, np.float32)
+        self._maps = np.stack([view.nearness for view in views])
+        self._rows = np.stack([view.rows for view in views])
+
+    def received(self, points: np.ndarray, normals: np.ndarray, fibres: bool = False) -> np.ndarray:
+        """Irradiance over pi [V, 3], float32, at points [V, 3] with unit normals [V, 3].
+
+        Args:
+            fibres: whether the points are of hair, which gathers light from all around and deeper inside.
+        """
+        return _received(points, normals, fibres, directions(), self._sky, self._maps, self._rows)
 
 
 @entry
-def _gather(screen, normals, fibres, direction, radiance, seen, light, norm):
-    size = seen.shape[0]
-    for v in range(screen.shape[0]):
-        cosine = normals[v, 0] * direction[0] + normals[v, 1] * direction[1] + normals[v, 2] * direction[2]
-        weight = max(cosine, 0.0)
-        bias = _BIAS / max(cosine, 0.25)  # maps are coarse: grazing surfaces hide themselves
-        if fibres[v]:
-            bias = _BIAS
-            weight = 0.35 + 0.65 * (0.5 + 0.5 * cosine)
-        if weight <= 0.0:
-            continue
-        norm[v] += weight
-        x, y = screen[v, 0] - 0.5, screen[v, 1] - 0.5
-        left, top = math.floor(x), math.floor(y)
-        open_share = 0.0
-        for i in range(2):
-            for j in range(2):
-                column, row = min(max(left + i, 0), size - 1), min(max(top + j, 0), size - 1)
-                part = (x - left if i else 1.0 - x + left) * (y - top if j else 1.0 - y + top)
-                behind = seen[row, column] - screen[v, 2] - bias
-                soft = 2.5 * _SOFTNESS if fibres[v] else _SOFTNESS
-                open_share += part * (1.0 if behind <= 0.0 else math.exp(-behind / soft))
-        for c in range(3):
-            light[v, c] += weight * open_share * radiance[c]
+def _received(points, normals, fibres, around, sky, maps, rows):
+    size = maps.shape[1]
+    soft = -1.0 / (2.5 * _SOFTNESS if fibres else _SOFTNESS)
+    result = np.empty((points.shape[0], 3), np.float32)
+    for v in range(points.shape[0]):
+        px, py, pz = points[v, 0], points[v, 1], points[v, 2]
+        red, green, blue, norm = 0.0, 0.0, 0.0, 1e-6
+        for d in range(around.shape[0]):
+            cosine = (
+                normals[v, 0] * around[d, 0] + normals[v, 1] * around[d, 1] + normals[v, 2] * around[d, 2]
+            )
+            weight = 0.675 + 0.325 * cosine if fibres else max(cosine, 0.0)
+            if weight <= 0.0:
+                continue
+            norm += weight
+            # Maps are coarse: grazing surfaces would hide themselves.
+            bias = _BIAS if fibres else _BIAS / max(cosine, 0.25)
+            m = rows[d]
+            x = m[0, 0] * px + m[0, 1] * py + m[0, 2] * pz + m[0, 3] - 0.5
+            y = m[1, 0] * px + m[1, 1] * py + m[1, 2] * pz + m[1, 3] - 0.5
+            near = m[2, 0] * px + m[2, 1] * py + m[2, 2] * pz + m[2, 3] + bias
+            left, top = math.floor(x), math.floor(y)
+            u, w = x - left, y - top
+            share = 0.0
+            for i in range(2):
+                for j in range(2):
+                    column, row = min(max(left + i, 0), size - 1), min(max(top + j, 0), size - 1)
+                    part = (u if i else 1.0 - u) * (w if j else 1.0 - w)
+                    behind = maps[d, row, column] - near
+                    share += part * (1.0 if behind <= 0.0 else math.exp(behind * soft))
+            red += weight * share * sky[d, 0]
+            green += weight * share * sky[d, 1]
+            blue += weight * share * sky[d, 2]
+        # The directions are few: an open surface shall get the sky's mean whichever way it faces.
+        result[v, 0], result[v, 1], result[v, 2] = red / norm, green / norm, blue / norm
+    return result

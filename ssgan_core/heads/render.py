@@ -266,6 +266,7 @@ def perspective_weights(screen: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.
     """Weights [n, 3] of the corners of triangles [n, 3, 3] at x, y, corrected for perspective."""
     a, b, c = screen[:, 0], screen[:, 1], screen[:, 2]
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    area = np.where(area == 0, np.float32(1), area)  # slivers that rounding kept alive
     dx, dy = x - a[:, 0], y - a[:, 1]
     u = (dx * (c[:, 1] - a[:, 1]) - dy * (c[:, 0] - a[:, 0])) / area
     v = (dy * (b[:, 0] - a[:, 0]) - dx * (b[:, 1] - a[:, 1])) / area

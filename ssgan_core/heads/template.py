@@ -28,6 +28,7 @@ class Template:
         stencil: sparse matrix N x V that subdivides: row starts [N + 1], columns, weights.
         rest: fine positions of the neutral mesh [N, 3], float32: what textures are addressed by.
         triangles: of the fine mesh [T, 3], int32, counter-clockwise from outside.
+        coarse: the coarse mesh without lashes as triangles [., 3], int32; vertex v is fine vertex v too.
         pieces: name -> triangle numbers.
         piece_vertices: name -> numbers of fine vertices.
         masks: name -> value at fine vertices [N], float32, 0..1 ("lips", "ears", "eyelids", "face", "inside-mouth").
@@ -38,6 +39,7 @@ class Template:
     stencil: tuple[np.ndarray, np.ndarray, np.ndarray]
     rest: np.ndarray
     triangles: np.ndarray
+    coarse: np.ndarray
     pieces: dict[str, np.ndarray]
     piece_vertices: dict[str, np.ndarray]
     masks: dict[str, np.ndarray]
@@ -63,6 +65,8 @@ def template() -> Template:
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
     piece_of_quad = np.repeat(stored["pieces"], 4)
     piece_of_triangle = np.concatenate([piece_of_quad, piece_of_quad])
+    lashes = [i for i, name in enumerate(stored["piece_names"]) if str(name).endswith("lashes")]
+    solid = stored["quads"][~np.isin(stored["pieces"], lashes)]
     pieces = {
         str(name): np.nonzero(piece_of_triangle == number)[0]
         for number, name in enumerate(stored["piece_names"])
@@ -74,6 +78,7 @@ def template() -> Template:
         stencil=stencil,
         rest=_multiply(*stencil, vertices),
         triangles=triangles,
+        coarse=np.concatenate([solid[:, [0, 1, 2]], solid[:, [0, 2, 3]]]).astype(np.int32),
         pieces=pieces,
         piece_vertices={name: np.unique(triangles[rows]) for name, rows in pieces.items()},
         masks={str(name): masks[:, i].copy() for i, name in enumerate(stored["mask_names"])},

@@ -27,7 +27,7 @@ def gathered(height: float | None) -> np.ndarray:
         points, faces = np.concatenate([floor, ceiling]), np.concatenate([triangles, more + len(floor)])
     sky = np.ones((lighting.DIRECTIONS, 3), np.float32)
     normals = np.broadcast_to(UP, floor.shape).copy()
-    light = lighting.gather(sky, floor, normals, np.zeros(len(floor), bool), points, faces.astype(np.int32))
+    light = lighting.Surroundings(sky, points, faces.astype(np.int32)).received(floor, normals)
     return light.reshape(9, 9, 3)[4, 4]
 
 
