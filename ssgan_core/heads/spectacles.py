@@ -163,7 +163,7 @@ def _bridge(frame: _Frame, thickness: float, double: bool) -> list[Part]:
         x = np.linspace(-inner - 0.002, inner + 0.002, 11)
         points = frame.surface(x, np.full_like(x, y) + 0.006 * (1 - (x / (inner + 0.002)) ** 2))
         lift = max(frame.ridge(y) + _CLEARANCE + 0.5 * thickness - points[5, 2], 0.0)
-        points[:, 2] += lift * np.cos(0.5 * np.pi * x / (inner + 0.002)) ** 0.7
+        points[:, 2] += lift * np.cos(0.5 * np.pi * x / (inner + 0.002)).clip(0) ** 0.7
         parts.append(tube(points, oval(8, 0.9 * thickness, 0.9 * thickness), np.array([0.0, 1.0, 0.0])))
     for side in (1, -1):  # pads
         pad = frame.surface(np.array(side * (inner + 0.001)), np.array(frame.y - 0.10 * frame.height))
