@@ -50,7 +50,9 @@ def grow_brows(identity: Identity, bust: Bust, rng: np.random.Generator) -> Stra
     angle = np.interp(share, _BROW_AT, _BROW_ANGLE) - np.radians(20) * across.clip(-1, 1) * (share > 0.2)
     angle = angle + 0.14 * rng.standard_normal(count)
     bend = np.radians(-22.0) * (0.4 + share) + 0.1 * rng.standard_normal(count)
-    length = 8.2 * _MM * (1 - 0.45 * share**2) * (1 + 0.18 * rng.standard_normal(count).clip(-2, 2)) * bust.scale
+    length = (
+        8.2 * _MM * (1 - 0.45 * share**2) * (1 + 0.18 * rng.standard_normal(count).clip(-2, 2)) * bust.scale
+    )
     length = length * (0.74 + 0.2 * (1 - identity.female))
     points = _hugging(roots, side, angle, bend, length, lift=0.20, curvature=5.5, count=5)
     return _strands(Material.BROW, roots, points, 0.00062, 0.25, 0.35 * rng.standard_normal(count), 0.0)
@@ -177,7 +179,13 @@ def grow_lashes(identity: Identity, bust: Bust, rng: np.random.Generator) -> Str
 
 
 def _lashes(
-    bust: Bust, margin: np.ndarray, tips: np.ndarray, count: int, length: float, rise: float, rng: np.random.Generator
+    bust: Bust,
+    margin: np.ndarray,
+    tips: np.ndarray,
+    count: int,
+    length: float,
+    rise: float,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points [count, 6, 3] and outward normals of one lid's lashes; `rise` bends them up (or down, negative)."""
     last = len(margin) - 1
@@ -193,7 +201,11 @@ def _lashes(
     root, tip = at(margin), at(tips)
     # The strip is rooted behind the margin that is seen.
     root = root + 0.30 * (tip - root)
-    out = unit(tip - root + 0.12 * np.linalg.norm(tip - root, axis=1, keepdims=True) * rng.standard_normal((count, 3)))
+    out = unit(
+        tip
+        - root
+        + 0.12 * np.linalg.norm(tip - root, axis=1, keepdims=True) * rng.standard_normal((count, 3))
+    )
     fan = np.sign(root[:, :1]) * (share[:, None] - 0.45) * np.array([0.5, 0.0, 0.0])
     size = length * (0.60 + 0.55 * share) * (1 + 0.15 * rng.standard_normal(count).clip(-2, 2))
     s = np.linspace(0, 1, 6)[None, :, None]
@@ -239,7 +251,11 @@ def _beard_regions() -> dict[str, np.ndarray]:
     x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
     skin = np.zeros(len(rest), np.float32)
     skin[mesh.piece_vertices["body"]] = 1
-    skin *= (1 - mesh.masks["lips"] * 1.6).clip(0, 1) * (mesh.masks["ears"] < 0.2) * (mesh.masks["inside-mouth"] < 0.2)
+    skin *= (
+        (1 - mesh.masks["lips"] * 1.6).clip(0, 1)
+        * (mesh.masks["ears"] < 0.2)
+        * (mesh.masks["inside-mouth"] < 0.2)
+    )
 
     def soft(low: float, high: float, value: np.ndarray) -> np.ndarray:
         t = ((value - low) / (high - low)).clip(0, 1)
@@ -253,7 +269,9 @@ def _beard_regions() -> dict[str, np.ndarray]:
     lip_top = 6.815 - 0.30 * (x - 0.10).clip(0, 1)
     moustache = soft(0.02, -0.045, y - lip_top) * soft(0.33, 0.24, x) * soft(6.52, 6.64, y) * (z > 1.2)
     moustache *= 1 - 0.5 * np.exp(-((x / 0.025) ** 2)) * (y > 6.74)
-    chin = soft(0.30, 0.20, x - 0.10 * (6.4 - y).clip(0, 0.3)) * soft(6.47, 6.38, y - 0.06 * np.exp(-((x / 0.06) ** 2)))
+    chin = soft(0.30, 0.20, x - 0.10 * (6.4 - y).clip(0, 0.3)) * soft(
+        6.47, 6.38, y - 0.06 * np.exp(-((x / 0.06) ** 2))
+    )
     chin *= soft(-0.06, 0.08, y - neck) * (z > 0.9)
     corners = np.exp(-(((x - 0.305) / 0.055) ** 2)) * soft(6.68, 6.60, y) * soft(6.25, 6.35, y) * (z > 1.2)
     maps = {"cheeks": cheeks, "moustache": moustache, "chin": chin, "corners": corners}
@@ -290,14 +308,18 @@ def grow_beard(identity: Identity, bust: Bust, rng: np.random.Generator) -> Stra
     return _strands(Material.BEARD, roots, strands, 0.00085 if points > 3 else 0.0005, 0.4, tone, 0.15)
 
 
-def _kinked(identity: Identity, strands: np.ndarray, length: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _kinked(
+    identity: Identity, strands: np.ndarray, length: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Beard hair is wavy; with African hair it coils."""
     count, points = strands.shape[:2]
     t = np.linspace(0, 1, points)[None, :]
     turns = (0.7 + 2.0 * identity.african) * length[:, None] / 0.02
     phase = rng.uniform(0, 2 * np.pi, (count, 1))
     size = (0.0006 + 0.0011 * identity.african) * np.minimum(t * 3, 1)
-    wave = np.stack([np.cos(phase + 2 * np.pi * turns * t), np.sin(1.7 * phase + 2 * np.pi * turns * t)], axis=-1)
+    wave = np.stack(
+        [np.cos(phase + 2 * np.pi * turns * t), np.sin(1.7 * phase + 2 * np.pi * turns * t)], axis=-1
+    )
     offsets = np.zeros_like(strands)
     offsets[..., 0], offsets[..., 2] = size * wave[..., 0], np.abs(size * wave[..., 1])
     return strands + offsets

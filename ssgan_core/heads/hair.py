@@ -38,7 +38,6 @@ from ssgan_core.heads.strand_growth import (
 from ssgan_core.heads.template import template
 
 
-
 def grow_hair(identity: Identity, bust: Bust) -> list[Strands]:
     """Hair, brows, beard (of those who have one) and lashes."""
 
@@ -136,7 +135,12 @@ def _locks(
 
 
 def _shape(
-    identity: Identity, style: Style, rooted: Rooted, strands: np.ndarray, leader: np.ndarray, rng: np.random.Generator
+    identity: Identity,
+    style: Style,
+    rooted: Rooted,
+    strands: np.ndarray,
+    leader: np.ndarray,
+    rng: np.random.Generator,
 ) -> None:
     """Gather strands into locks, curl and ruffle them; in place."""
     count = len(strands)
@@ -147,10 +151,19 @@ def _shape(
     length = np.broadcast_to(style.combing.length, count)
     if style.radius > 0:
         phase = (2.0 * rooted.lock[:, 0] + 0.7 * rooted.wisp[:, 0]) * 3.0 + 0.30 * rooted.own[:, 2]
-        radius = style.radius * identity.hair_curl * (1 + 0.2 * rooted.lock[:, 2] + 0.15 * rooted.own[:, 3]).clip(0.3, 1.8)
+        radius = (
+            style.radius
+            * identity.hair_curl
+            * (1 + 0.2 * rooted.lock[:, 2] + 0.15 * rooted.own[:, 3]).clip(0.3, 1.8)
+        )
         waves = np.broadcast_to(style.waves, count)
         curl(
-            strands, radius.astype(np.float32), waves.astype(np.float32), phase.astype(np.float32), style.flat, style.curl_begin
+            strands,
+            radius.astype(np.float32),
+            waves.astype(np.float32),
+            phase.astype(np.float32),
+            style.flat,
+            style.curl_begin,
         )
     noise = rng.standard_normal((count, 5, 3)).astype(np.float32)
     size = (0.0016 + 0.012 * length) * identity.hair_frizz * (1 - 0.7 * style.tidy)
@@ -160,7 +173,7 @@ def _shape(
 
 def _finish(bust: Bust, style: Style, rooted: Rooted, strands: np.ndarray, leader: np.ndarray) -> Strands:
     """What shading wants to know of grown strands [n, m, 3]."""
-    count, points = strands.shape[:2]
+    points = strands.shape[1]
     outward, buried = shell(strands, bust.hull.centre, 0.035)
     # Locks are round: their flanks face aside.
     across = strands - strands[leader]

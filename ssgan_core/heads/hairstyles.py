@@ -19,7 +19,26 @@ _AXIS = 0.25  # template z of the axis around which the hairline runs
 # The hairline: template y by azimuth in degrees (0 = front, 180 = back): forehead, temple, sideburn, above the ear,
 # behind it, nape.
 _LINE_AT = (0, 12, 24, 33, 40, 45, 49, 54, 60, 66, 72, 85, 97, 106, 116, 130, 150, 180)
-_LINE = (8.03, 8.05, 8.04, 8.00, 7.90, 7.74, 7.58, 7.44, 7.22, 7.20, 7.40, 7.44, 7.36, 7.10, 6.88, 6.76, 6.70, 6.68)
+_LINE = (
+    8.03,
+    8.05,
+    8.04,
+    8.00,
+    7.90,
+    7.74,
+    7.58,
+    7.44,
+    7.22,
+    7.20,
+    7.40,
+    7.44,
+    7.36,
+    7.10,
+    6.88,
+    6.76,
+    6.70,
+    6.68,
+)
 
 
 @cache
@@ -72,15 +91,19 @@ def _shift(identity: Identity, bust: Bust, around: np.ndarray) -> np.ndarray:
     """How far the identity's hairline lies above the template's [...], by azimuth, template units."""
     front = np.exp(-((around / math.radians(36)) ** 4))
     temple = np.exp(-(((around - math.radians(30)) / math.radians(14)) ** 2))
-    return front * np.float32(identity.hairline / bust.scale) + np.float32(recession(identity)) * (temple + 0.45 * front)
+    return front * np.float32(identity.hairline / bust.scale) + np.float32(recession(identity)) * (
+        temple + 0.45 * front
+    )
 
 
 def scalp_depth(identity: Identity, bust: Bust) -> np.ndarray:
-    """How far inside the identity's hairline fine template vertices lie [N] float32, template units; negative outside."""
+    """How far inside the identity's hairline fine vertices lie [N] float32, template units; negative outside."""
     inside, around, usable = _template_hairline()
     depth = inside - _shift(identity, bust, around)
     if identity.female > 0.5:  # no sideburns
-        sideburn = np.exp(-(((around - math.radians(62)) / math.radians(9)) ** 2)) * (template().rest[:, 1] < 7.5)
+        sideburn = np.exp(-(((around - math.radians(62)) / math.radians(9)) ** 2)) * (
+            template().rest[:, 1] < 7.5
+        )
         depth = depth - np.float32(0.10) * sideburn
     return np.where(usable, depth, -9).astype(np.float32)
 
@@ -202,7 +225,9 @@ def _from_whorl(r: Rooted, x: float = 0.12, swirl: float = 0.25) -> np.ndarray:
     away = r.roots.rest - np.array([sign * x, 8.36, -0.02], np.float32)
     flat = tangential(away, r.roots.normals)
     round_ = np.cross(r.roots.normals, flat)
-    return tangential(flat + sign * swirl * round_ + 0.16 * r.lock[:, :3] + 0.10 * r.wisp[:, :3], r.roots.normals)
+    return tangential(
+        flat + sign * swirl * round_ + 0.16 * r.lock[:, :3] + 0.10 * r.wisp[:, :3], r.roots.normals
+    )
 
 
 def _combing(r: Rooted, early: np.ndarray, **changes: np.ndarray | float) -> Combing:
@@ -251,7 +276,8 @@ def _side_part(r: Rooted) -> Style:
     aside = r.side
     early = tangential(
         _vector(len(aside), aside * (1.0 * r.top + 0.15), -0.35 * (1 - r.top), -0.42 * r.top + 0.05)
-        + 0.12 * r.lock[:, :3] + 0.1 * r.wisp[:, :3],
+        + 0.12 * r.lock[:, :3]
+        + 0.1 * r.wisp[:, :3],
         r.roots.normals,
     )
     # The hair at the forehead rises before it falls aside.
@@ -265,7 +291,12 @@ def _side_part(r: Rooted) -> Style:
 
 
 def _slick_back(r: Rooted) -> Style:
-    back = _vector(len(r.side), 0.30 * np.sign(r.roots.rest[:, 0]) * (1 - r.top), -0.40 * (1 - r.top) + 0.1 * r.front, -1.0)
+    back = _vector(
+        len(r.side),
+        0.30 * np.sign(r.roots.rest[:, 0]) * (1 - r.top),
+        -0.40 * (1 - r.top) + 0.1 * r.front,
+        -1.0,
+    )
     early = tangential(back + 0.07 * r.lock[:, :3] + 0.06 * r.wisp[:, :3], r.roots.normals)
     length = r.length(0.045 + 0.02 * ramp(7.4, 7.85, r.up) + 0.12 * r.top, 0.06)
     lift = _lift(r, 0.007 + 0.012 * r.top + 0.006 * r.front, 0.35)
@@ -280,13 +311,20 @@ def _quiff(r: Rooted) -> Style:
     """Short sides; the front stands up and rolls back."""
     lean = 0.35 * np.sign(r.identity.hair_part)
     early = _from_whorl(r) * (1 - r.top[:, None])
-    early = early + _vector(len(r.side), lean * r.top, 0.75 * r.top, -0.2 * r.top + 0.35 * r.front) + 0.13 * r.lock[:, :3]
-    late = _vector(len(r.side), lean, -0.05 * r.top - 0.4 * (1 - r.top), -1.0 * r.top - 0.2) + 0.2 * r.lock[:, :3]
+    early = (
+        early
+        + _vector(len(r.side), lean * r.top, 0.75 * r.top, -0.2 * r.top + 0.35 * r.front)
+        + 0.13 * r.lock[:, :3]
+    )
+    late = (
+        _vector(len(r.side), lean, -0.05 * r.top - 0.4 * (1 - r.top), -1.0 * r.top - 0.2)
+        + 0.2 * r.lock[:, :3]
+    )
     length = r.length(0.020 + 0.010 * ramp(7.4, 7.85, r.up) + 0.055 * r.top + 0.055 * r.front, 0.14)
     lift = _lift(r, 0.006 + 0.017 * r.top + 0.020 * r.front, 0.4)
     comb = _combing(
-        r, early, late=late, turn=np.array([0.25, 0.75], np.float32), rise=0.35 + 0.35 * r.top, length=length, lift=lift,
-        gravity=0.2, inertia=0.66,
+        r, early, late=late, turn=np.array([0.25, 0.75], np.float32), rise=0.35 + 0.35 * r.top, length=length,
+        lift=lift, gravity=0.2, inertia=0.66,
     )  # fmt: skip
     return Style(comb, points=12, clump=0.7, clump_power=0.8)
 
@@ -297,14 +335,25 @@ def _fringe(r: Rooted) -> Style:
     brow = r.world(0.0, 7.60, 1.4)[1]
     forward = _from_whorl(r, swirl=0.15)
     early = forward + r.front[:, None] * _vector(len(r.side), 0.12 * np.sign(r.identity.hair_part), 0, 0.6)
-    floor = brow + 0.006 + 0.008 * r.lock[:, 2] + 0.004 * r.own[:, 2] - 0.035 * ramp(0.10, 0.16, np.abs(r.roots.points[:, 0]))
+    floor = (
+        brow
+        + 0.006
+        + 0.008 * r.lock[:, 2]
+        + 0.004 * r.own[:, 2]
+        - 0.035 * ramp(0.10, 0.16, np.abs(r.roots.points[:, 0]))
+    )
     in_fringe = (r.front > 0.3) & (np.abs(r.roots.rest[:, 0]) < 0.62)
-    sides = (r.world(0, 7.0, 1)[1] if short else r.world(0, 6.3, 1)[1]) + 0.008 * r.lock[:, 2] + 0.05 * -r.identity.hair_length
+    sides = (
+        (r.world(0, 7.0, 1)[1] if short else r.world(0, 6.3, 1)[1])
+        + 0.008 * r.lock[:, 2]
+        + 0.05 * -r.identity.hair_length
+    )
     base = np.where(in_fringe, 0.20, (0.11 if short else 0.45)) + 0.10 * r.top
     lift = _lift(r, 0.009 + 0.015 * r.top, 0.35)
     comb = _combing(
         r, early, late=early * 0.3 + _vector(len(r.side), -0.12 * np.sign(r.roots.rest[:, 0]), -0.6, 0), rise=0.2,
-        turn=np.array([0.1, 0.5], np.float32), length=r.length(base, 0.05), lift=lift, gravity=0.8, inertia=0.5, cling=0.25,
+        turn=np.array([0.1, 0.5], np.float32), length=r.length(base, 0.05), lift=lift, gravity=0.8, inertia=0.5,
+        cling=0.25,
         floor=np.where(in_fringe, floor, sides), window=np.where(in_fringe, 0.0, 1.0),
     )  # fmt: skip
     return Style(comb, points=12 if short else 15, clump=0.55, tidy=0.25)
@@ -322,8 +371,9 @@ def _falling(r: Rooted, lift: np.ndarray, floor: np.ndarray, length: float) -> C
     drift = 0.06 * r.lock[:, 1] + 0.12 * r.wisp[:, 1] + 0.04
     late = _vector(count, -0.10 * r.side * (r.around < 2.4) + 0.03 * r.lock[:, 0], -1.0, drift)
     return _combing(
-        r, early, late=late, turn=np.array([0.08, 0.30], np.float32), rise=0.30, length=r.length(length, 0.05), lift=lift,
-        gravity=0.6, inertia=0.70, cling=0.06, floor=floor, window=1.0 + 0.07 * r.wisp[:, 2] + 0.03 * r.lock[:, 2],
+        r, early, late=late, turn=np.array([0.08, 0.30], np.float32), rise=0.30, length=r.length(length, 0.05),
+        lift=lift, gravity=0.6, inertia=0.70, cling=0.06, floor=floor,
+        window=1.0 + 0.07 * r.wisp[:, 2] + 0.03 * r.lock[:, 2],
     )  # fmt: skip
 
 
@@ -337,7 +387,17 @@ def _bob(r: Rooted) -> Style:
 def _long(r: Rooted) -> Style:
     floor = r.world(0, 5.3, 1)[1] - 0.1 * r.identity.hair_length + 0.03 * r.lock[:, 2] + 0.02 * r.own[:, 2]
     comb = _falling(r, _lift(r, 0.012 + 0.020 * r.top, 0.4), floor, 0.80)
-    return Style(comb, points=16, clump=0.55, width=0.0014, radius=0.006, waves=1.5, flat=0.5, curl_begin=0.2, tidy=0.55)
+    return Style(
+        comb,
+        points=16,
+        clump=0.55,
+        width=0.0014,
+        radius=0.006,
+        waves=1.5,
+        flat=0.5,
+        curl_begin=0.2,
+        tidy=0.55,
+    )
 
 
 def _long_wavy(r: Rooted) -> Style:
@@ -345,7 +405,16 @@ def _long_wavy(r: Rooted) -> Style:
     comb = _falling(r, _lift(r, 0.016 + 0.024 * r.top, 0.45), floor, 0.75)
     waves = 4.2 * (1 + 0.08 * r.lock[:, 1])
     return Style(
-        comb, points=26, clump=0.75, clump_power=0.6, radius=0.015, waves=waves, flat=0.45, curl_begin=0.12, tidy=0.6, width=0.0014
+        comb,
+        points=26,
+        clump=0.75,
+        clump_power=0.6,
+        radius=0.015,
+        waves=waves,
+        flat=0.45,
+        curl_begin=0.12,
+        tidy=0.6,
+        width=0.0014,
     )
 
 
@@ -357,11 +426,13 @@ def _curly(r: Rooted) -> Style:
     floor = np.maximum(_above_brows(r), -9.0 if male else r.world(0, 6.25, 1)[1] + 0.03 * r.lock[:, 2])
     lift = _lift(r, 0.014 + (0.030 if male else 0.035) * r.top, 0.6)
     comb = _combing(
-        r, early, rise=0.55, length=r.length(length, 0.14), lift=lift, gravity=0.25 if male else 0.6, inertia=0.6, floor=floor,
-        window=0.0 if male else 1.0,
+        r, early, rise=0.55, length=r.length(length, 0.14), lift=lift, gravity=0.25 if male else 0.6, inertia=0.6,
+        floor=floor, window=0.0 if male else 1.0,
     )  # fmt: skip
     waves = (2.6 if male else 4.5) * (1 + 0.12 * r.lock[:, 1])
-    return Style(comb, points=16 if male else 20, clump=0.82, clump_power=0.55, radius=0.0095, waves=waves, tidy=0.5)
+    return Style(
+        comb, points=16 if male else 20, clump=0.82, clump_power=0.55, radius=0.0095, waves=waves, tidy=0.5
+    )
 
 
 def _afro(r: Rooted) -> Style:
@@ -384,19 +455,27 @@ def _tied_back(r: Rooted, tie: np.ndarray) -> Combing:
     lift = _lift(r, 0.006 + 0.010 * r.top, 0.5)
     spread = 0.010 * r.lock[:, :3] + 0.004 * r.own[:, :3]
     return _combing(
-        r, early, rise=0.12, tie=(tie + spread).astype(np.float32), tied=0.75, length=(1.55 * reach + 0.02).astype(np.float32),
-        lift=lift, gravity=0.0, inertia=0.5, cling=0.2,
+        r, early, rise=0.12, tie=(tie + spread).astype(np.float32), tied=0.75,
+        length=(1.55 * reach + 0.02).astype(np.float32), lift=lift, gravity=0.0, inertia=0.5, cling=0.2,
     )  # fmt: skip
 
 
 def bun_place(identity: Identity, bust: Bust) -> np.ndarray:
     """World point [3] of the band of a bun: on the crown, or at the back of the head."""
-    return world_point(bust, 0.0, 8.42, -0.10) if identity.hair_pattern > 0.5 else world_point(bust, 0.0, 7.75, -0.46)
+    return (
+        world_point(bust, 0.0, 8.42, -0.10)
+        if identity.hair_pattern > 0.5
+        else world_point(bust, 0.0, 7.75, -0.46)
+    )
 
 
 def tail_place(identity: Identity, bust: Bust) -> np.ndarray:
     """World point [3] of the band of a ponytail."""
-    return world_point(bust, 0.0, 8.15, -0.40) if identity.hair_pattern > 0.5 else world_point(bust, 0.0, 7.6, -0.56)
+    return (
+        world_point(bust, 0.0, 8.15, -0.40)
+        if identity.hair_pattern > 0.5
+        else world_point(bust, 0.0, 7.6, -0.56)
+    )
 
 
 def braid_places(bust: Bust) -> np.ndarray:
@@ -440,8 +519,8 @@ STYLES: dict[str, Callable[[Rooted], Style]] = dict(
     zip(
         HAIR_STYLES,
         (
-            _bald, _buzz, _short, _side_part, _slick_back, _quiff, _fringe, _bob, _long, _long_wavy, _curly, _afro, _bun,
-            _ponytail, _braids,
+            _bald, _buzz, _short, _side_part, _slick_back, _quiff, _fringe, _bob, _long, _long_wavy, _curly, _afro,
+            _bun, _ponytail, _braids,
         ),
         strict=True,
     )
@@ -453,7 +532,8 @@ LOCKS = {
 }  # fmt: skip
 STRANDS = {
     "bald": 2600, "buzz": 9000, "short": 7500, "side-part": 6500, "slick-back": 6500, "quiff": 7000, "fringe": 6000,
-    "bob": 5200, "long": 5200, "long-wavy": 4300, "curly": 5500, "afro": 7500, "bun": 5000, "ponytail": 4600, "braids": 4600,
+    "bob": 5200, "long": 5200, "long-wavy": 4300, "curly": 5500, "afro": 7500,
+    "bun": 5000, "ponytail": 4600, "braids": 4600,
 }  # fmt: skip
 
 

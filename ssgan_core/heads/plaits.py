@@ -42,7 +42,11 @@ def _bun(identity: Identity, bust: Bust, rng: np.random.Generator) -> Strands:
     """Strands wound around a ball on the head."""
     place = bun_place(identity, bust)
     axis = unit(place - bust.hull.centre)
-    radius = (0.070 + 0.008 * rng.standard_normal()) * identity.hair_volume**0.5 * (1.1 - 0.3 * (identity.female < 0.5))
+    radius = (
+        (0.070 + 0.008 * rng.standard_normal())
+        * identity.hair_volume**0.5
+        * (1.1 - 0.3 * (identity.female < 0.5))
+    )
     centre = place + 0.62 * radius * axis
     across = unit(np.cross(axis, np.array([1.0, 0.2, 0.1])))
     frame = np.stack([across, np.cross(axis, across), axis])
@@ -57,7 +61,9 @@ def _bun(identity: Identity, bust: Bust, rng: np.random.Generator) -> Strands:
     climb = climb.clip(-1.2, 1.5)
     bulge = 0.10 * np.sin(math.pi * t) * shared[:, 4:5]
     size = radius * (0.80 + 0.16 * shared[:, 4:5] + bulge + 0.035 * own[:, 2:3])
-    local = np.stack([np.cos(climb) * np.cos(turn), np.cos(climb) * np.sin(turn), 0.85 * np.sin(climb)], axis=-1)
+    local = np.stack(
+        [np.cos(climb) * np.cos(turn), np.cos(climb) * np.sin(turn), 0.85 * np.sin(climb)], axis=-1
+    )
     strands = (centre + (size[..., None] * local) @ frame).astype(np.float32)
     noise = rng.standard_normal((count, 4, 3)).astype(np.float32)
     ruffle(strands, noise, np.full(count, 0.0018 * identity.hair_frizz, np.float32))
@@ -82,7 +88,12 @@ def _tail(identity: Identity, bust: Bust, grid: np.ndarray, rng: np.random.Gener
     spread = 0.011 + 0.050 * np.sin(math.pi * np.minimum(t * 1.15 + 0.03, 1.0)) * identity.hair_volume
     centre = rng.standard_normal((60, 3)) * 0.42
     offset = centre[lock] + rng.standard_normal((count, 3)) * (0.20 + 0.1 * rng.random((count, 1)))
-    wave = 0.008 * identity.hair_curl * np.sin(2 * math.pi * (2.2 * t[..., 0] + rng.random((60, 1))[lock])) * t[..., 0]
+    wave = (
+        0.008
+        * identity.hair_curl
+        * np.sin(2 * math.pi * (2.2 * t[..., 0] + rng.random((60, 1))[lock]))
+        * t[..., 0]
+    )
     strands = path[None] + offset[:, None] * spread
     strands[..., 0] += wave
     # Strands end at different lengths.
@@ -98,7 +109,9 @@ def _tail(identity: Identity, bust: Bust, grid: np.ndarray, rng: np.random.Gener
     return _hair(strands, unit(away), 0.8 * buried, tone)
 
 
-def _hanging(grid: np.ndarray, starts: np.ndarray, drift: np.ndarray, length: float, lift: float) -> np.ndarray:
+def _hanging(
+    grid: np.ndarray, starts: np.ndarray, drift: np.ndarray, length: float, lift: float
+) -> np.ndarray:
     """Courses [n, 24, 3] of what hangs from points [n, 3] over neck and shoulders; `drift` [n, 3] leads it aside."""
     none = np.zeros((len(starts), 3), np.float32)
     roots = Roots(starts.astype(np.float32), none, none, none.astype(np.int64), none)
@@ -124,14 +137,23 @@ def _rows(identity: Identity, bust: Bust, grid: np.ndarray) -> list[tuple[np.nda
     for across in np.linspace(-1, 1, 13):
         tilt = 1.12 * across  # 0: over the middle of the head
         around = np.linspace(0.15, 4.1, 160)  # from the face over the crown to the nape
-        direction = np.stack([np.full_like(around, np.sin(tilt)), np.cos(tilt) * np.sin(around), np.cos(tilt) * np.cos(around)], axis=-1)
+        direction = np.stack(
+            [
+                np.full_like(around, np.sin(tilt)),
+                np.cos(tilt) * np.sin(around),
+                np.cos(tilt) * np.cos(around),
+            ],
+            axis=-1,
+        )
         # The rows converge a little at the nape.
         direction[:, 0] *= 1 - 0.25 * ((around - 1.6) / 2.5).clip(0, 1)
         direction = unit(direction)
         height, _ = hull.distance(hull.centre + direction)
         points = hull.centre + direction * (1 - height + 0.0035)[:, None]
         rest = rest_of(bust, points)
-        inside = (depth_at(identity, bust, rest) > 0.03) & ~((np.abs(rest[:, 0]) > 0.70) & (rest[:, 1] < 7.35))
+        inside = (depth_at(identity, bust, rest) > 0.03) & ~(
+            (np.abs(rest[:, 0]) > 0.70) & (rest[:, 1] < 7.35)
+        )
         numbers = np.nonzero(inside)[0]
         if len(numbers) < 12:
             continue
@@ -141,15 +163,21 @@ def _rows(identity: Identity, bust: Bust, grid: np.ndarray) -> list[tuple[np.nda
         rows.append((row, across))
     ends = np.stack([row[-1] for row, _ in rows])
     # Those beside the neck fall forward over the shoulder.
-    drift = np.stack([[-0.06 * across, -0.3, 0.40 if abs(across) > 0.6 else -0.05] for _, across in rows])
-    tails = _hanging(grid, ends, drift, 0.30 + 0.06 * identity.hair_length, 0.012)
+    drift = np.stack([[-0.06 * across, -0.3, 0.55 if abs(across) > 0.6 else -0.05] for _, across in rows])
+    tails = _hanging(grid, ends, drift, 0.24 + 0.06 * identity.hair_length, 0.012)
     return [
-        (_smooth(np.concatenate([row[::8], tail]), 240), 0.0112) for (row, _), tail in zip(rows, tails, strict=True)
+        (_smooth(np.concatenate([row[::8], tail]), 240), 0.0112)
+        for (row, _), tail in zip(rows, tails, strict=True)
     ]
 
 
 def _braided(
-    path: np.ndarray, radius: float, identity: Identity, bust: Bust, grid: np.ndarray, rng: np.random.Generator
+    path: np.ndarray,
+    radius: float,
+    identity: Identity,
+    bust: Bust,
+    grid: np.ndarray,
+    rng: np.random.Generator,
 ) -> Strands:
     """Three locks plaited along a path [k, 3]: short strands that run from one edge to the other."""
     gaps = np.sqrt((np.diff(path, axis=0) ** 2).sum(axis=1))
@@ -174,7 +202,9 @@ def _braided(
     wide = np.cross(tangent, out)
     # The end of the plait thins out.
     taper = 0.25 + 0.75 * ((cycles - phase) / (0.25 * cycles)).clip(0, 1) ** 0.7
-    scatter = 0.34 * np.stack([rng.standard_normal(count), rng.standard_normal(count)], axis=-1).clip(-1.7, 1.7)
+    scatter = 0.34 * np.stack([rng.standard_normal(count), rng.standard_normal(count)], axis=-1).clip(
+        -1.7, 1.7
+    )
     u = taper * radius * (0.62 * np.sin(angle) + scatter[:, :1])
     v = taper * radius * (0.38 * np.sin(2 * angle) + 0.9 * scatter[:, 1:])
     strands = np.ascontiguousarray(centre + u[..., None] * wide + v[..., None] * out, np.float32)
@@ -193,7 +223,9 @@ def _smooth(knots: np.ndarray, count: int) -> np.ndarray:
     t = np.linspace(0, 1, 16, endpoint=False)[:, None]
     spans = []
     for a, b, c, d in zip(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], strict=True):
-        spans.append(0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3))
+        spans.append(
+            0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+        )
     curve = np.concatenate([*spans, knots[-1:]])
     arc = np.append(0.0, np.cumsum(np.sqrt((np.diff(curve, axis=0) ** 2).sum(axis=1))))
     at = np.linspace(0, arc[-1], count)

@@ -22,6 +22,9 @@ _STEP = 0.019  # world, of growth
 _INERTIA_STEP = 0.011  # world, to which a hair's inertia refers
 
 
+Values = np.ndarray | float  # one number for all hairs, or [n]
+
+
 @dataclass(frozen=True)
 class Roots:
     """Where n hairs leave the skin.
@@ -114,7 +117,9 @@ def distance_grid(bust: Bust, ears: bool) -> np.ndarray:
     chosen = slice(None) if ears else ~of_ear
     numbers, cloth = numbers[chosen], cloth[chosen]
     normals = bust.normals[numbers]
-    return _distances(bust.points[numbers] + cloth[:, None] * normals, normals, np.full(_SHAPE, np.float32(_FAR)))
+    return _distances(
+        bust.points[numbers] + cloth[:, None] * normals, normals, np.full(_SHAPE, np.float32(_FAR))
+    )
 
 
 @entry
@@ -144,7 +149,7 @@ def _nearest(grid, x, y, z):
     u = (x - _LOW[0]) / _CELL
     v = (y - _LOW[1]) / _CELL
     w = (z - _LOW[2]) / _CELL
-    i, j, k = int(math.floor(u)), int(math.floor(v)), int(math.floor(w))
+    i, j, k = math.floor(u), math.floor(v), math.floor(w)
     if i < 0 or j < 0 or k < 0 or i >= grid.shape[0] - 1 or j >= grid.shape[1] - 1 or k >= grid.shape[2] - 1:
         return _FAR, 0.0, 0.0, 0.0
     u -= i
@@ -196,18 +201,18 @@ class Combing:
     late: np.ndarray
     turn: np.ndarray
     tie: np.ndarray
-    tied: np.ndarray
-    rise: np.ndarray
-    inertia: np.ndarray
-    gravity: np.ndarray
-    length: np.ndarray
-    lift: np.ndarray
-    cling: np.ndarray
-    floor: np.ndarray
-    window: np.ndarray
+    tied: Values
+    rise: Values
+    inertia: Values
+    gravity: Values
+    length: Values
+    lift: Values
+    cling: Values
+    floor: Values
+    window: Values
 
     def numbers(self, count: int) -> np.ndarray:
-        """[n, 23] float32, columns in the order of the attributes."""
+        """[n, 20] float32, columns in the order of the attributes."""
         width = {"early": 3, "late": 3, "turn": 2, "tie": 3}
         columns = []
         for spec in fields(self):
@@ -279,7 +284,11 @@ def _grow(grid, roots, normals, numbers, count):
                 free = _free(window, y, z)
                 if abs(x) < free:  # out of the face first
                     ax, ay, az = side, -0.2, -0.45
-            ux, uy, uz = inertia * dx + (1 - inertia) * ax, inertia * dy + (1 - inertia) * ay, inertia * dz + (1 - inertia) * az
+            ux, uy, uz = (
+                inertia * dx + (1 - inertia) * ax,
+                inertia * dy + (1 - inertia) * ay,
+                inertia * dz + (1 - inertia) * az,
+            )
             scale = step / (math.sqrt(ux * ux + uy * uy + uz * uz) + 1e-6)
             qx, qy, qz = x + ux * scale, y + uy * scale, z + uz * scale
             height, gx, gy, gz = _nearest(grid, qx, qy, qz)

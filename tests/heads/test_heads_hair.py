@@ -37,7 +37,8 @@ def test_the_same_identity_grows_the_same_hair() -> None:
     one = person("curly")
     first, second = grow_hair(one, build_bust(one)), grow_hair(one, build_bust(one))
     for a, b in zip(first, second, strict=True):
-        assert np.array_equal(a.points, b.points) and np.array_equal(a.tone, b.tone)
+        assert np.array_equal(a.points, b.points)
+        assert np.array_equal(a.tone, b.tone)
     other = grow_hair(dataclasses.replace(one, index=4), build_bust(one))
     assert not np.array_equal(first[0].points, other[0].points)
 
@@ -49,10 +50,16 @@ def test_strands_are_well_formed_and_lie_on_the_body(style: str) -> None:
     assert of(one, Material.HAIR)
     for each in strands:
         n, m = each.points.shape[:2]
-        assert each.points.dtype == np.float32 and np.isfinite(each.points).all()
-        assert each.widths.shape == (n, m) and 0.0001 < each.widths.min() and each.widths.max() < 0.0025
-        assert each.tone.shape == (n,) and np.abs(each.tone).max() <= 1
-        assert each.buried.shape == (n, m) and each.buried.min() >= 0 and each.buried.max() <= 1
+        assert each.points.dtype == np.float32
+        assert np.isfinite(each.points).all()
+        assert each.widths.shape == (n, m)
+        assert each.widths.min() > 0.0001
+        assert each.widths.max() < 0.0025
+        assert each.tone.shape == (n,)
+        assert np.abs(each.tone).max() <= 1
+        assert each.buried.shape == (n, m)
+        assert each.buried.min() >= 0
+        assert each.buried.max() <= 1
         assert np.allclose(np.linalg.norm(each.outward, axis=-1), 1, atol=1e-3)
         assert np.abs(each.points).max() < 0.95
     hair = np.concatenate([each.points[:, 3:].reshape(-1, 3) for each in of(one, Material.HAIR)])
@@ -83,7 +90,8 @@ def test_the_crown_is_covered_and_the_face_is_bare() -> None:
     one = person("short", hairline=0.0)
     cover = scalp_cover(one, grown(one)[0])
     rest = template().rest
-    assert cover.shape == (len(rest),) and cover.dtype == np.float32
+    assert cover.shape == (len(rest),)
+    assert cover.dtype == np.float32
     assert cover[(rest[:, 1] > 8.3) & (rest[:, 2] < 0.8)].min() > 0.9
     assert cover[(rest[:, 1] < 7.6) & (rest[:, 2] > 0.95)].max() == 0
     assert cover[template().masks["ears"] > 0.5].max() == 0
@@ -120,7 +128,8 @@ def test_brows_follow_the_brow_ridge() -> None:
     eyes = bust.eye_centres
     for side, eye in ((left, eyes[0]), (~left, eyes[1])):
         above = (roots[side, 1] - eye[1]) / bust.scale
-        assert 0.12 < above.min() and above.max() < 0.45
+        assert above.min() > 0.12
+        assert above.max() < 0.45
         assert abs(roots[side, 0].mean() - eye[0]) < 0.03
     assert (roots[:, 2] > eyes[:, 2].mean() - 0.01).all()
     raised = dataclasses.replace(one, brow_raise=0.9)
@@ -140,7 +149,8 @@ def test_lashes_root_at_the_lids() -> None:
     bust, _ = grown(one)
     (lashes,) = of(one, Material.LASH)
     distance = np.linalg.norm(lashes.points[:, 0, None] - bust.eye_centres[None], axis=-1).min(axis=1)
-    assert (distance > 0.85 * bust.eye_radius).all() and (distance < 1.45 * bust.eye_radius).all()
+    assert (distance > 0.85 * bust.eye_radius).all()
+    assert (distance < 1.45 * bust.eye_radius).all()
     rest = template().rest
     for piece, sign in (("upper_lashes", 1), ("lower_lashes", -1)):
         margin, tips = lash_rows(piece)
@@ -165,7 +175,8 @@ def test_beards_grow_where_they_should() -> None:
         (beard,) = of(one, Material.BEARD)
         assert 1000 <= len(beard.points) <= 6500
         cover = beard_cover(one, bust)
-        assert cover[lips].max() == 0 and cover[rest[:, 1] > 7.4].max() == 0
+        assert cover[lips].max() == 0
+        assert cover[rest[:, 1] > 7.4].max() == 0
         assert cover.max() > 0.3
         low = beard.points[:, 0, 1] < world_point(bust, 0, 6.5, 0)[1]
         assert low.mean() < 0.05 if name == "moustache" else low.mean() > 0.3
