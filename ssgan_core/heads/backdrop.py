@@ -35,7 +35,8 @@ def build_backdrop(identity: Identity) -> np.ndarray:
         blur = rng.uniform(2.5, 6.0)
     elif kind == "foliage":
         t = np.mean([_wave(rng, u, v, f) for f in (2, 3, 5, 8, 12)], axis=0)
-        leaf = np.array([0.10, 0.20, 0.05], np.float32) * rng.uniform(0.4, 1.2)
+        leaf = np.array([0.11, 0.16, 0.055], np.float32) * rng.uniform(0.25, 0.9)
+        leaf = leaf * (1 + 0.2 * rng.standard_normal(3).astype(np.float32)).clip(0.5, 1.6)
         picture = _mix(0.4 * leaf + 0.15 * second, leaf + 0.4 * first, (0.5 + 0.9 * t).clip(0, 1))
         picture = picture + 0.25 * ((t - 0.35).clip(0, 1) * 2)[..., None]
         blur = rng.uniform(3.0, 6.0)

@@ -33,7 +33,7 @@ _SKIN_TONES = (
 # (sRGB, weight): natural hair, then a few dyed ones.
 _HAIR_COLOURS = (
     ((20, 16, 15), 5.0), ((38, 26, 20), 5.0), ((64, 42, 29), 5.0), ((96, 64, 42), 4.0),
-    ((140, 100, 60), 3.0), ((186, 146, 94), 3.0), ((214, 184, 138), 1.5), ((100, 42, 24), 2.0),
+    ((142, 97, 60), 3.0), ((190, 143, 96), 3.0), ((216, 181, 140), 1.5), ((100, 42, 24), 2.0),
     ((160, 80, 38), 1.6), ((138, 136, 134), 1.0), ((200, 198, 194), 0.6), ((190, 90, 130), 0.3),
     ((48, 120, 130), 0.3), ((86, 70, 150), 0.3),
 )  # fmt: skip
@@ -372,11 +372,11 @@ def _surroundings(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _fabric(rng: np.random.Generator) -> np.ndarray:
-    if rng.random() < 0.5:  # greys, navy, beige: what most people wear
+    if rng.random() < 0.58:  # greys, navy, beige: what most people wear
         return 0.9 * linear(
             hsv(rng.choice([0.6, 0.09, 0.0]), rng.uniform(0.0, 0.35), rng.uniform(0.1, 0.9)) * 255
         )
-    return 0.9 * linear(hsv(rng.random(), rng.uniform(0.25, 0.7), rng.uniform(0.25, 0.8)) * 255)
+    return 0.9 * linear(hsv(rng.random(), rng.uniform(0.2, 0.58), rng.uniform(0.2, 0.72)) * 255)
 
 
 def _weighted(
