@@ -33,8 +33,10 @@ def grow_brows(identity: Identity, bust: Bust, rng: np.random.Generator) -> Stra
     """Both brows."""
     xs, ys, halves = brow_line(identity)
     rest = template().rest
-    near = (rest[:, 2] > 1.0) & (np.abs(rest[:, 1] - 7.5) < 0.25) & (np.abs(rest[:, 0]) < 0.7)
-    roots = scatter(bust, near.astype(np.float32), 12000, rng)
+    near = (
+        (rest[:, 2] > 1.15) & (np.abs(rest[:, 1] - 7.505) < 0.12) & (np.abs(np.abs(rest[:, 0]) - 0.33) < 0.28)
+    )
+    roots = scatter(bust, near.astype(np.float32), 4800, rng)
     x, y = np.abs(roots.rest[:, 0]), roots.rest[:, 1]
     share = np.interp(x, xs, _BROW_AT)
     across = (y - np.interp(x, xs, ys)) / np.interp(x, xs, halves)  # -1 at the lower edge, 1 at the upper

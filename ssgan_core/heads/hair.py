@@ -105,7 +105,9 @@ def _scalp(identity: Identity, bust: Bust, rng: np.random.Generator) -> list[Str
     _shape(identity, style, rooted, strands, leader, rng)
     brim = rooted.world(0, HAT_BRIM, 0)[1] if hatted(identity) else 9.0
     keep_off(grid, strands, 0.0025, 0.016, np.float32(brim), bust.hull.centre)
-    return [_finish(bust, style, rooted, strands, leader), *grow_bound(identity, bust, grid, rng)]
+    hair = _finish(bust, style, rooted, strands, leader)
+    hair = _without(hair, _in_face(strands, np.broadcast_to(style.combing.window, count) > 0))
+    return [hair, *grow_bound(identity, bust, grid, rng)]
 
 
 def _locks(
@@ -169,6 +171,20 @@ def _shape(
     size = (0.0016 + 0.012 * length) * identity.hair_frizz * (1 - 0.7 * style.tidy)
     size = size * np.where(stray, 3.0, 1.0)
     ruffle(strands, noise, size.astype(np.float32))
+
+
+def _in_face(strands: np.ndarray, combed_away: np.ndarray) -> np.ndarray:
+    """Which strands [n, m, 3] have fallen before eyes, nose or mouth, or before a forehead that should be free."""
+    x, y, z = np.moveaxis(strands, -1, 0)
+    top = np.where(combed_away, 0.25, 0.11)[:, None]
+    free = 0.13 * np.sqrt((1 - (y / 0.28) ** 2).clip(0))
+    return ((np.abs(x) < free) & (y > -0.2) & (y < top) & (z > 0.02)).any(axis=1)
+
+
+def _without(strands: Strands, unwanted: np.ndarray) -> Strands:
+    keep = ~unwanted
+    arrays = (strands.points, strands.widths, strands.tone, strands.outward, strands.buried)
+    return Strands(strands.material, *(array[keep] for array in arrays))
 
 
 def _finish(bust: Bust, style: Style, rooted: Rooted, strands: np.ndarray, leader: np.ndarray) -> Strands:

@@ -35,7 +35,7 @@ def grow_bound(identity: Identity, bust: Bust, grid: np.ndarray, rng: np.random.
     if name != "braids":
         return []
     paths = _rows(identity, bust, grid) if cornrowed(identity) else _plaits(identity, bust, grid)
-    return [_braided(path, radius, identity, bust, grid, rng) for path, radius in paths]
+    return [_joined([_braided(path, radius, identity, bust, grid, rng) for path, radius in paths])]
 
 
 def _bun(identity: Identity, bust: Bust, rng: np.random.Generator) -> Strands:
@@ -136,7 +136,7 @@ def _rows(identity: Identity, bust: Bust, grid: np.ndarray) -> list[tuple[np.nda
     hull = bust.hull
     for across in np.linspace(-1, 1, 13):
         tilt = 1.12 * across  # 0: over the middle of the head
-        around = np.linspace(0.15, 4.1, 160)  # from the face over the crown to the nape
+        around = np.linspace(0.15, 4.1, 96)  # from the face over the crown to the nape
         direction = np.stack(
             [
                 np.full_like(around, np.sin(tilt)),
@@ -166,7 +166,7 @@ def _rows(identity: Identity, bust: Bust, grid: np.ndarray) -> list[tuple[np.nda
     drift = np.stack([[-0.06 * across, -0.3, 0.55 if abs(across) > 0.6 else -0.05] for _, across in rows])
     tails = _hanging(grid, ends, drift, 0.24 + 0.06 * identity.hair_length, 0.012)
     return [
-        (_smooth(np.concatenate([row[::8], tail]), 240), 0.0112)
+        (_smooth(np.concatenate([row[::5], tail]), 240), 0.0112)
         for (row, _), tail in zip(rows, tails, strict=True)
     ]
 
@@ -180,10 +180,15 @@ def _braided(
     rng: np.random.Generator,
 ) -> Strands:
     """Three locks plaited along a path [k, 3]: short strands that run from one edge to the other."""
-    gaps = np.sqrt((np.diff(path, axis=0) ** 2).sum(axis=1))
-    arc = np.append(0.0, np.cumsum(gaps))
+    total = float(np.sqrt((np.diff(path, axis=0) ** 2).sum(axis=1)).sum())
     period = 4.4 * radius
-    cycles = arc[-1] / period
+    cycles = total / period
+    # The course's own frame: along, outwards, across.
+    tangent = unit(np.gradient(path, axis=0))
+    axis = np.stack([np.zeros(len(path)), path[:, 1].clip(-1.0, 0.2), np.full(len(path), -0.12)], axis=-1)
+    out = path - axis
+    out = unit(out - (out * tangent).sum(axis=-1, keepdims=True) * tangent)
+    frame = np.concatenate([path, np.cross(tangent, out), out], axis=1).astype(np.float32)
     fibres, points = 9, 12
     pieces = max(int(cycles / 0.75), 1)
     count = 3 * pieces * fibres
@@ -191,27 +196,22 @@ def _braided(
     start = np.tile(np.repeat(np.arange(pieces) * 0.75, fibres), 3) + 0.4 * rng.random(count)
     phase = np.minimum(start, cycles - 1)[:, None] + np.linspace(0, 1, points)[None, :]
     angle = 2 * math.pi * (phase + lock[:, None] / 3)
-    along = phase * period
-    centre = np.stack([np.interp(along, arc, path[:, c]) for c in range(3)], axis=-1)
-    ahead = np.stack([np.interp(along + 0.01, arc, path[:, c]) for c in range(3)], axis=-1)
-    behind = np.stack([np.interp(along - 0.01, arc, path[:, c]) for c in range(3)], axis=-1)
-    tangent = unit(ahead - behind)
-    body = np.array([0.0, 0.0, -0.12]) + np.array([0.0, 1.0, 0.0]) * centre[..., 1:2].clip(-1.0, 0.2)
-    out = centre - body
-    out = unit(out - (out * tangent).sum(axis=-1, keepdims=True) * tangent)
-    wide = np.cross(tangent, out)
+    place = (phase * (len(path) - 1) / cycles).astype(np.float32)
+    low = place.astype(np.int32).clip(0, len(path) - 2)
+    part = (place - low)[..., None]
+    centre, wide, out = np.split(frame[low] * (1 - part) + frame[low + 1] * part, 3, axis=-1)
     # The end of the plait thins out.
     taper = 0.25 + 0.75 * ((cycles - phase) / (0.25 * cycles)).clip(0, 1) ** 0.7
     scatter = 0.34 * np.stack([rng.standard_normal(count), rng.standard_normal(count)], axis=-1).clip(
         -1.7, 1.7
     )
-    u = taper * radius * (0.62 * np.sin(angle) + scatter[:, :1])
-    v = taper * radius * (0.38 * np.sin(2 * angle) + 0.9 * scatter[:, 1:])
+    u = (taper * radius * (0.62 * np.sin(angle) + scatter[:, :1])).astype(np.float32)
+    v = (taper * radius * (0.38 * np.sin(2 * angle) + 0.9 * scatter[:, 1:])).astype(np.float32)
     strands = np.ascontiguousarray(centre + u[..., None] * wide + v[..., None] * out, np.float32)
     noise = rng.standard_normal((count, 4, 3)).astype(np.float32)
     ruffle(strands, noise, np.full(count, 0.10 * radius * identity.hair_frizz, np.float32))
     keep_off(grid, strands, 0.0015, 1.0, np.float32(9.0), bust.hull.centre)
-    normal = unit(0.8 * wide * (scatter[:, :1, None]) * 2.0 + 0.45 * wide * np.sin(angle)[..., None] + out)
+    normal = unit(wide * (1.6 * scatter[:, :1] + 0.45 * np.sin(angle)).astype(np.float32)[..., None] + out)
     buried = (0.45 - 0.75 * v / (taper * radius)).clip(0, 1)
     tone = 0.3 * rng.standard_normal(count)
     return _hair(strands, normal, buried, tone)
@@ -240,6 +240,14 @@ def _shortened(strands: np.ndarray, share: np.ndarray) -> np.ndarray:
     part = (place - low)[..., None]
     rows = np.arange(len(strands))[:, None]
     return strands[rows, low] * (1 - part) + strands[rows, low + 1] * part
+
+
+def _joined(parts: list[Strands]) -> Strands:
+    """Strands of one material and number of points as one."""
+    arrays = ("points", "widths", "tone", "outward", "buried")
+    return Strands(
+        parts[0].material, *(np.concatenate([getattr(part, name) for part in parts]) for name in arrays)
+    )
 
 
 def _hair(strands: np.ndarray, outward: np.ndarray, buried: np.ndarray, tone: np.ndarray) -> Strands:
