@@ -58,25 +58,6 @@ class Scene:
     shadow: LampView
     eye_centres: np.ndarray
 
-    def ribbons(self, towards: np.ndarray, least_width: float) -> tuple[np.ndarray, np.ndarray]:
-        """Strands as flat ribbons.
-
-        Strands finer than `least_width` are drawn that wide, but only so many of them that they cover as much.
-
-        Args:
-            towards: [P, 3] or [3], the direction that they face.
-            least_width: world units.
-
-        Returns:
-            points [2 P, 3] float32, the two sides of every strand point next to each other; triangles [2 Q, 3] int32.
-        """
-        side = np.cross(self.strand_tangents, towards)
-        side /= np.sqrt((side * side).sum(-1, keepdims=True)) + 1e-9
-        drawn = self.strand_rarity * np.float32(least_width) < 1
-        side *= (0.5 * np.maximum(self.strand_widths, np.float32(least_width)) * drawn)[:, None]
-        points = np.stack([self.strand_points - side, self.strand_points + side], axis=1).reshape(-1, 3)
-        return points.astype(np.float32), ribbon_triangles(self.segments)
-
 
 def ribbon_triangles(segments: np.ndarray) -> np.ndarray:
     """Triangles [2 Q, 3] int32 between the sides of points s and s + 1 of every segment s."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,21 @@ except ImportError as error:
     raise SsganError("synthetic portraits need numba", "pip install numba") from error
 
 
-_SOURCES = ("jit", "template", "bust", "raster", "lighting", "render")  # the modules that hold kernels
+def _sources() -> list[Path]:
+    """The modules beside this one that hold kernels, and this one."""
+    decorated = re.compile(r"^@(kernel|entry)$", re.MULTILINE)
+    here = Path(__file__)
+    return [
+        path
+        for path in sorted(here.parent.glob("*.py"))
+        if path == here or decorated.search(path.read_text())
+    ]
 
 
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    for name in _SOURCES:
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    for path in _sources():
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -112,7 +112,7 @@ def lamp_view(direction: np.ndarray, size: int, points: np.ndarray, triangles: n
     """Draw what hides the light, points [P, 3] and triangles [T, 3], as seen from `direction` [3]."""
     projection = raster.parallel(direction, np.array(_CENTRE), _RADIUS, size)
     nearness, shown = raster.empty_buffers(size)
-    raster.rasterise(projection.project(points), triangles, 0, False, nearness, shown)
+    raster.rasterise(projection.project(np, points), triangles, 0, False, nearness, shown)
     scale = np.append(projection.scale, -1.0)
     shift = np.append(projection.centre, 0.0)
     linear = projection.rotation * scale[:, None]

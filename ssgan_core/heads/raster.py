@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ssgan_core.heads.jit import entry
+from ssgan_core.heads.jit import entry, kernel
 
 
 @dataclass(frozen=True)
@@ -30,26 +31,24 @@ class Projection:
     size: int
     parallel: bool = False
 
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """Sample coordinates and nearness [..., 3], float32, of world points [..., 3].
+    def project(self, xp: Any, points: Any) -> Any:
+        """Sample coordinates and nearness [N, 3], float32, of world points [N, 3] of an array library.
 
         Nearness grows towards the camera and is linear across a projected triangle: 1 / z, or -z when rays are
         parallel.
         """
-        local = (points - self.origin.astype(np.float32)) @ self.rotation.T.astype(np.float32)
-        x, y, z = local[..., 0], local[..., 1], local[..., 2]
-        nearness = -z if self.parallel else 1 / z
-        spread = np.float32(1) if self.parallel else nearness
-        scale, centre = self.scale.astype(np.float32), self.centre.astype(np.float32)
-        return np.stack([x * spread * scale[0] + centre[0], y * spread * scale[1] + centre[1], nearness], axis=-1)
-
-    def depth(self, nearness: np.ndarray) -> np.ndarray:
-        """z in camera units, of nearness."""
-        return -nearness if self.parallel else 1 / nearness
+        turn = self.rotation.tolist()
+        x, y, z = (points[:, i] - float(self.origin[i]) for i in range(3))
+        x, y, z = (row[0] * x + row[1] * y + row[2] * z for row in turn)
+        nearness = -z if self.parallel else 1.0 / z
+        if not self.parallel:
+            x, y = x * nearness, y * nearness
+        (scale_x, scale_y), (centre_x, centre_y) = self.scale.tolist(), self.centre.tolist()
+        return xp.stack([x * scale_x + centre_x, y * scale_y + centre_y, nearness], axis=-1)
 
 
 def pinhole(pose: np.ndarray, matrix: np.ndarray, size: int) -> Projection:
-    """The projection of a camera (cam2world [4, 4], normalised intrinsics [3, 3] without skew) to size x size samples."""
+    """The projection of a camera to size x size samples: cam2world [4, 4], normalised intrinsics [3, 3], no skew."""
     return Projection(
         rotation=pose[:3, :3].T,
         origin=pose[:3, 3],
@@ -81,9 +80,14 @@ def empty_buffers(size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.full((size, size), -np.inf, np.float32), np.full((size, size), -1, np.int32)
 
 
+_SLACK = 1e-5  # of barycentric weights: shared edges leave no gap, whatever rounding does
+_BLOCK = 16  # samples along a side of what is compared at once with a triangle that may be hidden
+_REFRESH = 1 << 14  # triangles after which the blocks are looked through again
+
+
 @entry
 def rasterise(screen, triangles, first, cull, nearness, shown):
-    """Draw triangles into the buffers: a sample shows what is nearest at its centre.
+    """Draw triangles into the buffers: a sample shows what is nearest at its centre; of equals, what came first.
 
     Args:
         screen: [V, 3] float32, from Projection.project.
@@ -93,35 +97,75 @@ def rasterise(screen, triangles, first, cull, nearness, shown):
         nearness, shown: buffers, changed in place.
     """
     size = nearness.shape[0]
+    half, width = np.float32(0.5), np.float32(size)
+    farthest = np.empty((-(-size // _BLOCK), -(-size // _BLOCK)), np.float32)
     for t in range(triangles.shape[0]):
+        if t % _REFRESH == 0:
+            _farthest_of_blocks(nearness, farthest)
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ax, ay, az = screen[a, 0], screen[a, 1], screen[a, 2]
-        bx, by, bz = screen[b, 0], screen[b, 1], screen[b, 2]
-        cx, cy, cz = screen[c, 0], screen[c, 1], screen[c, 2]
+        ax, ay = screen[a, 0], screen[a, 1]
+        bx, by = screen[b, 0], screen[b, 1]
+        cx, cy = screen[c, 0], screen[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0.0 or (cull and area > 0.0):
             continue
-        left = max(math.ceil(min(ax, bx, cx) - 0.5), 0)
-        right = min(math.floor(max(ax, bx, cx) - 0.5), size - 1)
-        top = max(math.ceil(min(ay, by, cy) - 0.5), 0)
-        bottom = min(math.floor(max(ay, by, cy) - 0.5), size - 1)
+        left = max(math.ceil(min(ax, bx, cx) - half), 0)
+        right = min(math.floor(max(ax, bx, cx) - half), size - 1)
+        top = max(math.ceil(min(ay, by, cy) - half), 0)
+        bottom = min(math.floor(max(ay, by, cy) - half), size - 1)
         if left > right or top > bottom:
             continue
-        inverse = 1.0 / area
-        # Barycentric weights of b and c, and nearness, are linear in x and y.
+        az, bz, cz = screen[a, 2], screen[b, 2], screen[c, 2]
+        i, j = top // _BLOCK, left // _BLOCK
+        k, m = bottom // _BLOCK, right // _BLOCK
+        if k - i < 2 and m - j < 2:
+            behind = min(min(farthest[i, j], farthest[i, m]), min(farthest[k, j], farthest[k, m]))
+            if max(az, bz, cz) < behind:
+                continue
+        inverse = np.float32(1) / area
+        # Barycentric weights of b, c and a, and nearness, are linear in x and y.
         ux, uy = (cy - ay) * inverse, (ax - cx) * inverse
         vx, vy = (ay - by) * inverse, (bx - ax) * inverse
+        wx, wy = -ux - vx, -uy - vy
         nx = ux * (bz - az) + vx * (cz - az)
+        ny = uy * (bz - az) + vy * (cz - az)
+        ru, rv, rw = np.float32(-1) / ux, np.float32(-1) / vx, np.float32(-1) / wx
+        x0 = ax - half
+        slack = np.float32(_SLACK)
         for row in range(top, bottom + 1):
-            dy = row + 0.5 - ay
-            dx = left + 0.5 - ax
-            u = dx * ux + dy * uy
-            v = dx * vx + dy * vy
-            n = az + u * (bz - az) + v * (cz - az)
-            for column in range(left, right + 1):
-                if u >= 0.0 and v >= 0.0 and u + v <= 1.0 and n > nearness[row, column]:
+            dy = np.float32(row) + half - ay
+            low, high = np.float32(left), np.float32(right)
+            low, high = _clipped(low, high, ux, x0 + (dy * uy + slack) * ru)
+            low, high = _clipped(low, high, vx, x0 + (dy * vy + slack) * rv)
+            low, high = _clipped(low, high, wx, x0 + (dy * wy + np.float32(1) + slack) * rw)
+            # math.ceil and math.floor, in cheaper instructions.
+            begin = size - np.int32(width - min(low, width))
+            end = np.int32(max(high, np.float32(-1)) + np.float32(1)) - 1
+            for column in range(begin, end + 1):
+                n = np.float32(az + dy * ny + (np.float32(column) - x0) * nx)
+                if n > nearness[row, column]:
                     nearness[row, column] = n
                     shown[row, column] = first + t
-                u += ux
-                v += vx
-                n += nx
+
+
+@kernel
+def _clipped(low, high, slope, crossing):
+    """The columns between `low` and `high` on that side of a crossing where a weight of this slope is positive."""
+    if slope > 0.0:
+        low = max(low, crossing)
+    elif slope < 0.0:
+        high = min(high, crossing)
+    return low, high
+
+
+@kernel
+def _farthest_of_blocks(nearness, farthest):
+    """Least nearness of every block of samples."""
+    size = nearness.shape[0]
+    farthest[:] = np.inf
+    for row in range(size):
+        for j in range(farthest.shape[1]):
+            least = nearness[row, j * _BLOCK]
+            for column in range(j * _BLOCK + 1, min((j + 1) * _BLOCK, size)):
+                least = min(least, nearness[row, column])
+            farthest[row // _BLOCK, j] = min(farthest[row // _BLOCK, j], least)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import numpy as np
 from ssgan_core import cameras
 from ssgan_core.heads import raster, shading, textures
 from ssgan_core.heads.backdrop import build_backdrop
-from ssgan_core.heads.compose import Scene, build_scene
+from ssgan_core.heads.compose import ATTRIBUTES, Scene, build_scene
 from ssgan_core.heads.jit import entry
 from ssgan_core.heads.lighting import towards
 from ssgan_core.heads.sampler import HATS, Identity
@@ -61,55 +63,102 @@ def render_portrait(identity: Identity, label: np.ndarray, size: int) -> Synthet
         size: pixels along each side, at least 8.
     """
     scene = build_scene(identity)
-    pose, matrix = cameras.split_label(label)
-    projection = raster.pinhole(pose, matrix, size * _SAMPLES)
-    seen = draw(scene, projection)
-    colours, parts = paint(np, scene, palette(identity, scene), seen, projection, build_backdrop(identity))
-    return resolve(colours, parts, seen.depth(projection), size)
+    projection = camera_samples(label, size)
+    drawn = draw(scene, projection)
+    colours, parts = paint(
+        np,
+        scene,
+        palette(identity, scene),
+        drawn,
+        _backdrop(identity),
+        partial(gather, scene, projection),
+        _CHUNK,
+    )
+    return SyntheticView(*resolve(np, colours, parts, drawn.depth(np)))
+
+
+_backdrop = lru_cache(maxsize=2)(build_backdrop)  # as with scenes: views of one head share it
+
+
+def camera_samples(label: np.ndarray, size: int) -> raster.Projection:
+    """The projection of a camera [25] to the samples of size x size pixels."""
+    return raster.pinhole(*cameras.split_label(label), size * _SAMPLES)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The triangles of a view, as arrays of any library.
+
+    Attributes:
+        points: [V + 2 P, 3] float32, world: surfaces, then both sides of strand points.
+        triangles: [T, 3] int32: closed surfaces, open ones, ribbons.
+        materials: [T] uint8.
+    """
+
+    points: Any
+    triangles: Any
+    materials: Any
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What every sample shows. S samples a side.
+    """What every sample shows, as arrays of any library. S samples a side.
 
     Attributes:
         shown: triangle numbers [S, S] int32, -1 for none.
-        nearness: [S, S] float32.
-        screen: [V + 2 P, 3] float32 projected vertices: surfaces, then both sides of strand points.
-        triangles: [T, 3] int32 of all triangles, into `screen`.
+        nearness: [S, S] float32; see raster.Projection.project.
+        screen: [V + 2 P, 3] float32 projected points of the geometry.
+        geometry: what was drawn.
     """
 
-    shown: np.ndarray
-    nearness: np.ndarray
-    screen: np.ndarray
-    triangles: np.ndarray
+    shown: Any
+    nearness: Any
+    screen: Any
+    geometry: Geometry
 
-    def depth(self, projection: raster.Projection) -> np.ndarray:
+    def depth(self, xp: Any) -> Any:
         """z_cam [S, S] float32; 0 where nothing is."""
-        return np.where(self.shown >= 0, projection.depth(np.where(self.shown >= 0, self.nearness, 1)), 0)
+        seen = self.shown >= 0
+        return seen / xp.where(seen, self.nearness, 1.0)
 
 
-def view_geometry(scene: Scene, projection: raster.Projection) -> tuple[np.ndarray, np.ndarray]:
-    """All triangles of a view: points [V + 2 P, 3] in the world and triangles [T, 3].
+def view_geometry(xp: Any, scene: Scene, projection: raster.Projection) -> Geometry:
+    """All triangles of a view. Hairs are ribbons that face the camera.
 
-    Hairs are ribbons that face the camera, at least one sample wide.
+    Ribbons finer than a sample are drawn about that wide, but only so many of them that they cover as much.
     """
-    facing = scene.strand_points - projection.origin.astype(np.float32)
-    sample = cameras.RADIUS / float(projection.scale[0])
-    sides, ribbons = scene.ribbons(facing, 1.05 * sample)
-    triangles = np.concatenate([scene.culled, scene.open, ribbons + np.int32(len(scene.points))])
-    return np.concatenate([scene.points, sides]), triangles
+    points, tangents = scene.strand_points, scene.strand_tangents
+    x, y, z = (points[:, i] - float(projection.origin[i]) for i in range(3))
+    tx, ty, tz = tangents[:, 0], tangents[:, 1], tangents[:, 2]
+    side = xp.stack([ty * z - tz * y, tz * x - tx * z, tx * y - ty * x])
+    least = 1.05 * cameras.RADIUS / float(projection.scale[0])
+    width = xp.clip(scene.strand_widths, least, None) / (xp.sqrt(shading.dot(side, side)) + 1e-9)
+    side = (side * (0.5 * width)).T
+    sides = xp.stack([points - side, points + side], axis=1).reshape(-1, 3)
+
+    wanted = scene.strand_rarity[scene.segments] * least < 1
+    a = 2 * scene.segments[wanted] + len(scene.points)
+    ribbons = xp.stack([a, a + 1, a + 2, a + 1, a + 3, a + 2], axis=-1).reshape(-1, 3)
+    surfaces = len(scene.culled) + len(scene.open)
+    of_segments = scene.materials[surfaces::2][wanted]
+    return Geometry(
+        xp.concatenate([scene.points, sides]),
+        xp.concatenate([scene.culled, scene.open, ribbons]),
+        xp.concatenate(
+            [scene.materials[:surfaces], xp.stack([of_segments, of_segments], axis=-1).reshape(-1)]
+        ),
+    )
 
 
 def draw(scene: Scene, projection: raster.Projection) -> Drawn:
     """Project and rasterise a scene."""
-    points, triangles = view_geometry(scene, projection)
-    screen = projection.project(points)
+    geometry = view_geometry(np, scene, projection)
+    screen = projection.project(np, geometry.points)
     nearness, shown = raster.empty_buffers(projection.size)
     closed = len(scene.culled)
-    raster.rasterise(screen, triangles[:closed], 0, True, nearness, shown)
-    raster.rasterise(screen, triangles[closed:], closed, False, nearness, shown)
-    return Drawn(shown, nearness, screen, triangles)
+    raster.rasterise(screen, geometry.triangles[:closed], 0, True, nearness, shown)
+    raster.rasterise(screen, geometry.triangles[closed:], closed, False, nearness, shown)
+    return Drawn(shown, nearness, screen, geometry)
 
 
 def palette(identity: Identity, scene: Scene) -> Palette:
@@ -152,30 +201,35 @@ def paint(
     scene: Scene,
     palette: Palette,
     drawn: Drawn,
-    projection: raster.Projection,
     backdrop: Any,
+    gather: Callable[[Drawn, Any], Samples],
+    chunk: int,
 ) -> tuple[Any, Any]:
-    """Colours [3, S, S] (sRGB 0..1, float32) and part ids [S, S] of all samples."""
-    size = projection.size
-    colours = shading.tone_curve(
-        xp, palette.curve, _enlarged(backdrop, size) * np.float32(scene.lights.exposure)
-    )
-    colours = colours.reshape(3, -1)
-    parts = np.zeros(size * size, np.uint8)
-    shown = drawn.shown.ravel()
+    """Colours [3, S, S] (sRGB 0..1, float32) and part ids [S, S] uint8 of all samples.
+
+    Args:
+        xp: array library of the other arguments.
+        backdrop: linear colours [s, s, 3] behind everything.
+        gather: what shading needs at samples with flat numbers [n]; of one material.
+        chunk: how many samples to shade at once.
+    """
+    size = drawn.shown.shape[0]
+
+    def displayed(light: Any) -> Any:
+        return shading.tone_curve(xp, palette.curve, light * scene.lights.exposure)
+
+    colours = _enlarged(xp, displayed(backdrop), size).reshape(3, -1)
+    parts = xp.zeros(size * size, dtype=xp.uint8)
+    shown = drawn.shown.reshape(-1)
+    materials = drawn.geometry.materials[xp.clip(shown, 0, None)]
     for material in Material:
-        first, last = _range(scene.materials, material)
-        if first == last:
-            continue
-        for chunk in _chunks(np.nonzero(_of_material(scene.materials, shown, material))[0]):
-            samples = gather(scene, drawn, projection, chunk, shown[chunk])
-            light = _SHADERS[material](xp, samples, palette)
-            colours[:, chunk] = shading.tone_curve(
-                xp, palette.curve, light * np.float32(scene.lights.exposure)
-            )
-            parts[chunk] = (
-                skin_part(samples) if material == Material.SKIN else _PART[_PART_OF_MATERIAL[material]]
-            )
+        (where,) = xp.where((materials == int(material)) & (shown >= 0))
+        for start in range(0, len(where), chunk):
+            chosen = where[start : start + chunk]
+            samples = gather(drawn, chosen)
+            colours[:, chosen] = displayed(_SHADERS[material](xp, samples, palette))
+            skin = material == Material.SKIN
+            parts[chosen] = skin_part(xp, samples) if skin else _PART[_PART_OF_MATERIAL[material]]
     return colours.reshape(3, size, size), parts.reshape(size, size)
 
 
@@ -214,150 +268,166 @@ _SHADERS = {
     Material.LENS: _shade_lens,
     Material.METAL: _shade_metal,
 }
-_CHUNK = 1 << 14  # samples shaded at once: what they need fits into the cache
+_CHUNK = 1 << 13  # samples that are shaded at once: what they need fits into the cache
 
 
-def _chunks(numbers: np.ndarray) -> list[np.ndarray]:
-    return np.array_split(numbers, max(1, -(-len(numbers) // _CHUNK))) if len(numbers) else []
-
-
-def _range(materials: np.ndarray, material: Material) -> tuple[int, int]:
-    return (0, int((materials == material).sum()))
-
-
-def _of_material(materials: np.ndarray, shown: np.ndarray, material: Material) -> np.ndarray:
-    return (shown >= 0) & (materials[shown] == material)
-
-
-def gather(
-    scene: Scene, drawn: Drawn, projection: raster.Projection, chosen: np.ndarray, triangle: np.ndarray
-) -> Samples:
-    """Interpolate what shading needs at chosen samples [n] (flat numbers) that show triangles [n]."""
-    size = projection.size
-    corners = drawn.triangles[triangle]
-    x = (chosen % size + 0.5).astype(np.float32)
-    y = (chosen // size + 0.5).astype(np.float32)
-    weights = perspective_weights(drawn.screen[corners], x, y)
-    surface = len(scene.points)
-    rows = np.where(corners < surface, corners, surface + (corners - surface) // 2)
-    values = interpolate(scene.attributes, rows, weights)
-    depth = projection.depth(drawn.nearness.ravel()[chosen])
-    scale, centre = projection.scale.astype(np.float32), projection.centre.astype(np.float32)
-    local = np.stack([(x - centre[0]) / scale[0] * depth, (y - centre[1]) / scale[1] * depth, depth])
-    origin = projection.origin.astype(np.float32)[:, None]
-    position = projection.rotation.T.astype(np.float32) @ local + origin
-    view = shading.unit(np, origin - position)
-    normal = shading.unit(np, values[0:3])
-    closed, strands = len(scene.culled), len(scene.culled) + len(scene.open)
-    turned = (shading.dot(normal, view) < 0) & (triangle >= closed) & (triangle < strands)
-    normal = np.where(turned, -normal, normal)
+def gather(scene: Scene, projection: raster.Projection, drawn: Drawn, chosen: np.ndarray) -> Samples:
+    """Interpolate what shading needs at chosen samples [n] (flat numbers) that show something."""
+    rows = _gathered(
+        chosen,
+        drawn.shown,
+        drawn.nearness,
+        drawn.screen,
+        drawn.geometry.triangles,
+        scene.attributes,
+        np.array([len(scene.points), len(scene.culled), len(scene.culled) + len(scene.open)]),
+        projection.rotation.astype(np.float32),
+        projection.origin.astype(np.float32),
+        np.concatenate([projection.scale, projection.centre]).astype(np.float32),
+        scene.shadow.nearness,
+        scene.shadow.rows,
+    )
     return Samples(
-        position=position,
-        view=view,
-        normal=normal,
-        chart=values[3:6],
-        ambient=values[6:9],
-        extra=values[9:],
-        lamp=lamp_share(scene, position, normal),
+        normal=rows[0:3],
+        chart=rows[3:6],
+        ambient=rows[6:9],
+        extra=rows[9:ATTRIBUTES],
+        position=rows[ATTRIBUTES : ATTRIBUTES + 3],
+        view=rows[ATTRIBUTES + 3 : ATTRIBUTES + 6],
+        lamp=rows[ATTRIBUTES + 6],
     )
 
 
-def perspective_weights(screen: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Weights [n, 3] of the corners of triangles [n, 3, 3] at x, y, corrected for perspective."""
-    a, b, c = screen[:, 0], screen[:, 1], screen[:, 2]
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    area = np.where(area == 0, np.float32(1), area)  # slivers that rounding kept alive
-    dx, dy = x - a[:, 0], y - a[:, 1]
-    u = (dx * (c[:, 1] - a[:, 1]) - dy * (c[:, 0] - a[:, 0])) / area
-    v = (dy * (b[:, 0] - a[:, 0]) - dx * (b[:, 1] - a[:, 1])) / area
-    weights = np.stack([1 - u - v, u, v], axis=-1) * screen[:, :, 2]
-    return weights / weights.sum(axis=-1, keepdims=True)
-
-
-def interpolate(attributes: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted attributes [A, n] of three vertices: `rows` [n, 3] numbers, `weights` [n, 3]."""
-    return _interpolate(attributes, rows, weights)
+# Where on the shadow map, in texels from the point, light is asked for.
+TAPS = ((0.0, 0.0), (1.5, 0.5), (-0.5, 1.5), (-1.5, -0.5), (0.5, -1.5))
+SHADOW_BIAS = 0.006
+SHADOW_SOFTNESS = 0.008  # world: how far light enters hair (and the edge of skin's own shadow)
+SHADOW_START = 0.003  # world: how far above the surface
 
 
 @entry
-def _interpolate(attributes, rows, weights):
-    result = np.empty((attributes.shape[1], rows.shape[0]), np.float32)
-    for n in range(rows.shape[0]):
-        a, b, c = rows[n, 0], rows[n, 1], rows[n, 2]
-        u, v, w = weights[n, 0], weights[n, 1], weights[n, 2]
-        for k in range(attributes.shape[1]):
-            result[k, n] = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
+def _gathered(
+    chosen, shown, nearness, screen, triangles, attributes, counts, rotation, origin, lens, shadow, rows
+):
+    """[ATTRIBUTES + 7, n]: attributes, position, direction to the camera, share of the lamp's light."""
+    size = shown.shape[0]
+    count = attributes.shape[1]
+    surface, closed, strands = counts[0], counts[1], counts[2]
+    one, half = np.float32(1), np.float32(0.5)
+    fall = np.float32(-1 / SHADOW_SOFTNESS)
+    last = shadow.shape[0] - 1
+    result = np.empty((count + 7, chosen.shape[0]), np.float32)
+    for s in range(chosen.shape[0]):
+        row, column = chosen[s] // size, chosen[s] % size
+        t = shown[row, column]
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x, y = np.float32(column) + half, np.float32(row) + half
+        # Barycentric weights, corrected for perspective.
+        ux, uy = screen[b, 0] - screen[a, 0], screen[b, 1] - screen[a, 1]
+        vx, vy = screen[c, 0] - screen[a, 0], screen[c, 1] - screen[a, 1]
+        dx, dy = x - screen[a, 0], y - screen[a, 1]
+        inverse = one / (ux * vy - uy * vx)
+        v = (dx * vy - dy * vx) * inverse
+        w = (dy * ux - dx * uy) * inverse
+        u = (one - v - w) * screen[a, 2]
+        v, w = v * screen[b, 2], w * screen[c, 2]
+        inverse = one / (u + v + w)
+        u, v, w = u * inverse, v * inverse, w * inverse
+        # Both sides of a strand's point share its attributes.
+        if a >= surface:
+            a = surface + (a - surface) // 2
+            b = surface + (b - surface) // 2
+            c = surface + (c - surface) // 2
+        for k in range(count):
+            result[k, s] = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
+        depth = one / nearness[row, column]
+        lx, ly = (x - lens[2]) / lens[0] * depth, (y - lens[3]) / lens[1] * depth
+        px = rotation[0, 0] * lx + rotation[1, 0] * ly + rotation[2, 0] * depth
+        py = rotation[0, 1] * lx + rotation[1, 1] * ly + rotation[2, 1] * depth
+        pz = rotation[0, 2] * lx + rotation[1, 2] * ly + rotation[2, 2] * depth
+        scale = -one / math.sqrt(px * px + py * py + pz * pz)
+        ex, ey, ez = px * scale, py * scale, pz * scale
+        px, py, pz = px + origin[0], py + origin[1], pz + origin[2]
+        nx, ny, nz = result[0, s], result[1, s], result[2, s]
+        scale = one / math.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
+        # Open surfaces are seen from behind too.
+        if t >= closed and t < strands and nx * ex + ny * ey + nz * ez < 0.0:
+            scale = -scale
+        nx, ny, nz = nx * scale, ny * scale, nz * scale
+        result[0, s], result[1, s], result[2, s] = nx, ny, nz
+        result[count, s], result[count + 1, s], result[count + 2, s] = px, py, pz
+        result[count + 3, s], result[count + 4, s], result[count + 5, s] = ex, ey, ez
+        start = np.float32(SHADOW_START)
+        px, py, pz = px + start * nx, py + start * ny, pz + start * nz
+        mx = rows[0, 0] * px + rows[0, 1] * py + rows[0, 2] * pz + rows[0, 3]
+        my = rows[1, 0] * px + rows[1, 1] * py + rows[1, 2] * pz + rows[1, 3]
+        mz = rows[2, 0] * px + rows[2, 1] * py + rows[2, 2] * pz + rows[2, 3] + np.float32(SHADOW_BIAS)
+        share = np.float32(0)
+        for dx, dy in TAPS:
+            i = min(max(np.int32(my + np.float32(dy)), 0), last)
+            j = min(max(np.int32(mx + np.float32(dx)), 0), last)
+            behind = shadow[i, j] - mz
+            share += math.exp(min(behind, one) * fall) if behind > 0.0 else one
+        result[count + 6, s] = share * np.float32(1 / len(TAPS))
     return result
 
 
-_TAPS = ((0.0, 0.0), (1.5, 0.5), (-0.5, 1.5), (-1.5, -0.5), (0.5, -1.5))
-_SHADOW_BIAS = 0.006
-_SHADOW_SOFTNESS = 0.008  # world: how far light enters hair (and the edge of skin's own shadow)
-
-
-def lamp_share(scene: Scene, position: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Share [n] of the lamp's light that reaches points."""
-    shadow = scene.shadow
-    size = shadow.nearness.shape[0]
-    place = shadow.rows[:, :3] @ (position + 0.003 * normal) + shadow.rows[:, 3:]
-    flat = shadow.nearness.ravel()
-    share = np.zeros(position.shape[1], np.float32)
-    for dx, dy in _TAPS:
-        column = (place[0] + np.float32(dx)).astype(np.int32).clip(0, size - 1)
-        row = (place[1] + np.float32(dy)).astype(np.int32).clip(0, size - 1)
-        behind = (flat[row * size + column] - place[2] - np.float32(_SHADOW_BIAS)).clip(0, 1)
-        share += np.exp(behind * np.float32(-1 / _SHADOW_SOFTNESS))
-    return share / len(_TAPS)
-
-
-def skin_part(samples: Samples) -> np.ndarray:
-    """Part ids [n] of skin samples, by where they lie on the template and what covers them."""
-    x, y, z = np.abs(samples.chart[0]), samples.chart[1], samples.chart[2]
+def skin_part(xp: Any, samples: Samples) -> Any:
+    """Part ids [n] uint8 of skin samples, by where they lie on the template and what covers them."""
+    x, y, z = xp.abs(samples.chart[0]), samples.chart[1], samples.chart[2]
     extra = samples.extra
-    width = np.interp(y, [6.78, 6.83, 6.95, 7.10, 7.28], [0.10, 0.185, 0.185, 0.095, 0.075])
+    # The nose's half width: narrow below the tip, widest at the wings, then the bridge.
+    width = 0.10 + 1.7 * xp.clip(y - 6.78, 0.0, 0.05) - 0.6 * xp.clip(y - 6.95, 0.0, 0.15)
+    width = width - 0.02 / 0.18 * xp.clip(y - 7.10, 0.0, 0.18)
     nose = (y > 6.80) & (y < 7.28) & (x < width) & (z > 1.2)
-    jaw = 6.17 + 0.34 * (1.45 - z).clip(0, 1.15)
-    result = np.full(len(x), _PART["skin"], np.uint8)
-    result[y < jaw] = _PART["neck"]
-    result[nose] = _PART["nose"]
-    result[extra[4] > 0.5] = _PART["ears"]
-    result[extra[0] > 0.5] = _PART["hair"]
-    result[(extra[2] > 0.5) | (extra[5] > 0.5)] = _PART["mouth"]
-    return result
+    jaw = 6.17 + 0.34 * xp.clip(1.45 - z, 0.0, 1.15)
+    result = xp.where(y < jaw, _PART["neck"], _PART["skin"])
+    result = xp.where(nose, _PART["nose"], result)
+    result = xp.where(extra[4] > 0.5, _PART["ears"], result)
+    result = xp.where(extra[0] > 0.5, _PART["hair"], result)
+    result = xp.where((extra[2] > 0.5) | (extra[5] > 0.5), _PART["mouth"], result)
+    return xp.asarray(result, dtype=xp.uint8)
 
 
-def _enlarged(picture: np.ndarray, size: int) -> np.ndarray:
+def _enlarged(xp: Any, picture: Any, size: int) -> Any:
     """Bilinear enlargement of a square picture [s, s, 3] to [3, size, size]."""
-    place = ((np.arange(size) + 0.5) / size * len(picture) - 0.5).clip(0, len(picture) - 1)
-    low = np.floor(place).astype(int).clip(0, len(picture) - 2)
-    matrix = np.zeros((size, len(picture)), np.float32)
-    matrix[np.arange(size), low] = 1 - (place - low)
-    matrix[np.arange(size), low + 1] = place - low
-    return np.einsum("ai,ijc,bj->cab", matrix, picture, matrix, optimize=True)
+    small = picture.shape[0]
+    place = xp.clip((xp.arange(size, dtype=xp.float32) + 0.5) * (small / size) - 0.5, 0.0, small - 1.0)
+    low = xp.clip(xp.asarray(place, dtype=xp.int64), 0, small - 2)
+    share = place - low
+    planes = xp.moveaxis(picture, -1, 0)
+    rows = planes[:, low] * (1.0 - share)[:, None] + planes[:, low + 1] * share[:, None]
+    return rows[:, :, low] * (1.0 - share) + rows[:, :, low + 1] * share
 
 
-def resolve(colours: np.ndarray, parts: np.ndarray, depth: np.ndarray, size: int) -> SyntheticView:
-    """Pixels from their nine samples: colours [3, S, S], parts [S, S], depth [S, S]."""
+def resolve(xp: Any, colours: Any, parts: Any, depth: Any) -> tuple[Any, Any, Any]:
+    """Image, mask and depth (see SyntheticView) from samples: colours [3, S, S], parts [S, S], depth [S, S]."""
     k = _SAMPLES
-    middle = (slice(k // 2, None, k), slice(k // 2, None, k))
-    places = [(slice(i, None, k), slice(j, None, k)) for i in range(k) for j in range(k)]
-    image = sum(colours[(slice(None), *place)] for place in places) * np.float32(255 / k**2)
-    centre = parts[middle]
-    # What most samples show; between equals, what the middle one shows.
-    mask, most = np.zeros((size, size), np.uint8), np.zeros((size, size), np.uint8)
-    for part in range(len(_PART)):
-        votes = sum((parts[place] == part).view(np.uint8) for place in places) * np.uint8(2)
-        votes += centre == part
-        mask = np.where(votes > most, np.uint8(part), mask)
-        most = np.maximum(votes, most)
-    total, count = np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)
-    for place in places:
-        named = parts[place] == mask
-        total += np.where(named, depth[place], 0)
-        count += named
-    straight = np.where(centre == mask, depth[middle], total / count)
-    return SyntheticView(
-        np.ascontiguousarray((image + 0.5).astype(np.uint8).transpose(1, 2, 0)),
-        mask,
-        straight.astype(np.float32),
-    )
+    size = parts.shape[0] // k
+    image = xp.zeros((3, size, size), dtype=xp.float32)
+    for i in range(k):
+        for j in range(k):
+            image += colours[:, i::k, j::k]
+    image = xp.asarray(xp.moveaxis(image, 0, -1) * (255.0 / k**2) + 0.5, dtype=xp.uint8)
+
+    part = [parts[i::k, j::k] + 0 for i in range(k) for j in range(k)]
+    centre = part[k * k // 2]
+    # What most samples show; between equals what the middle one shows, else the lowest id.
+    votes = [xp.asarray(ids == centre, dtype=xp.uint8) for ids in part]
+    for i in range(k * k):
+        for j in range(i + 1, k * k):
+            same = xp.asarray(part[i] == part[j], dtype=xp.uint8) * 2
+            votes[i] += same
+            votes[j] += same
+    mask, most = centre, votes[k * k // 2]
+    for ids, count in zip(part, votes, strict=True):
+        better = (count > most) | ((count == most) & (ids < mask))
+        mask = xp.where(better, ids, mask)
+        most = xp.where(better, count, most)
+    total, named = xp.zeros_like(image[..., 0], dtype=xp.float32), xp.zeros_like(mask)
+    for n, ids in enumerate(part):
+        agrees = ids == mask
+        total += agrees * depth[n // k :: k, n % k :: k]
+        named += agrees
+    straight = xp.where(centre == mask, depth[k // 2 :: k, k // 2 :: k], total / named)
+    return image, mask, straight
