@@ -423,7 +423,7 @@ def _curly(r: Rooted) -> Style:
     male = r.identity.female < 0.5
     early = _from_whorl(r) + 0.35 * r.lock[:, :3] + r.front[:, None] * np.array([0.0, 0.1, -0.2], np.float32)
     length = (0.06 + 0.07 * r.top) if male else (0.22 + 0.10 * r.top)
-    floor = np.maximum(_above_brows(r), -9.0 if male else r.world(0, 6.25, 1)[1] + 0.03 * r.lock[:, 2])
+    floor = _above_brows(r) if male else r.world(0, 6.25, 1)[1] + 0.03 * r.lock[:, 2]
     lift = _lift(r, 0.014 + (0.030 if male else 0.035) * r.top, 0.6)
     comb = _combing(
         r, early, rise=0.55, length=r.length(length, 0.14), lift=lift, gravity=0.25 if male else 0.6, inertia=0.6,
