@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ssgan_core import cameras
-from ssgan_core.heads import raster, render
+from ssgan_core.heads import render
 from ssgan_core.heads.compose import Scene, build_scene
 from ssgan_core.heads.render import SyntheticView, render_portrait
 from ssgan_core.heads.sampler import sample_identity
@@ -149,10 +149,10 @@ class DepthErrors:
         """One view and the angles that it was asked for."""
         size = len(view.depth)
         camera = Camera.at(yaw, pitch)
-        pose, matrix = cameras.split_label(cameras.label(yaw, pitch))
-        # The samples' projection, because hairs are at least one sample wide.
-        projection = raster.pinhole(pose, matrix, size * render._SAMPLES)
-        caster = RayCaster(*render.view_geometry(scene, projection), closed=len(scene.culled))
+        # The samples' projection, because hairs are about one sample wide at least.
+        projection = render.camera_samples(cameras.label(yaw, pitch), size)
+        solid = render.view_geometry(np, scene, projection)
+        caster = RayCaster(solid.points, solid.triangles, closed=len(scene.culled))
         cast = caster.depth(camera.position, camera.rays(size))
         both = (cast > 0) & (view.depth > 0)
         error = view.depth - cast
@@ -163,7 +163,7 @@ class DepthErrors:
         self.pixels += cast.size
         self.shifts.append(_shift(error, cast, caster, camera, both & ~hair))
 
-        drawn = render.draw(scene, projection).depth(projection)
+        drawn = render.draw(scene, projection).depth(np)
         fine = caster.depth(camera.position, camera.rays(len(drawn)))
         self.errors["samples"].append(np.abs(drawn - fine)[(drawn > 0) & (fine > 0)])
 
@@ -259,15 +259,14 @@ def marker_misses(size: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     for yaw, pitch in ((0.0, 0.0), (0.5, 0.0), (-0.5, 0.0), (0.0, 0.3), (0.0, -0.3), (0.4, -0.2)):
         camera = Camera.at(yaw, pitch)
-        pose, matrix = cameras.split_label(cameras.label(yaw, pitch))
-        projection = raster.pinhole(pose, matrix, size * render._SAMPLES)
+        projection = render.camera_samples(cameras.label(yaw, pitch), size)
         for point in rng.uniform([-0.2, -0.2, -0.15], [0.2, 0.2, 0.25], (4, 3)):
             drawn = render.draw(_disc(template, point, camera), projection)
             row, column = np.nonzero(drawn.shown >= 0)
-            middle = (np.array([column.mean(), row.mean()]) + 0.5) / render._SAMPLES
+            middle = (np.array([column.mean(), row.mean()]) + 0.5) * size / projection.size
             place, depth = camera.project(point[None], size)
             misses.append(np.linalg.norm(middle - place[0]))
-            depths.append(np.abs(drawn.depth(projection)[row, column] - depth[0]).max())
+            depths.append(np.abs(drawn.depth(np)[row, column] - depth[0]).max())
     return {"miss_pixels": float(max(misses)), "depth_error": float(max(depths))}
 
 
@@ -284,6 +283,7 @@ def _disc(template: Scene, centre: np.ndarray, camera: Camera, radius: float = 0
         culled=np.zeros((0, 3), np.int32),
         open=np.stack([np.zeros_like(numbers), 1 + numbers, 1 + (numbers + 1) % len(turn)], axis=1),
         segments=template.segments[:0],
+        materials=np.zeros(len(turn), np.uint8),
     )
 
 
