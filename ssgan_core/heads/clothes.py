@@ -6,6 +6,7 @@ Lengths here are template units (decimetres) unless noted; `drop` and `angle` ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -183,9 +184,9 @@ def _turtleneck(torso: Torso, rng: np.random.Generator) -> list[Part]:
     angle = _angles()
     base = _around(angle, 0.40, 0.30, 0.26)
     height = rng.uniform(0.8, 1.1)
-    top = np.minimum(_around(angle, -0.02, -0.26, -0.34) * height, 0.02)
+    top = _around(angle, -0.10, -0.27, -0.34) * height
     fold = top + rng.uniform(0.30, 0.42) + _around(angle, 0.0, 0.08, 0.10)
-    loose = rng.uniform(0.6, 1.3)
+    loose = rng.uniform(0.4, 1.2)
     phase = rng.uniform(0, 2 * np.pi, 5)
     rows = []
     # (share of the way from the fold's lower edge to its top, lift)
@@ -211,7 +212,7 @@ def _turtleneck(torso: Torso, rng: np.random.Generator) -> list[Part]:
     return [
         _body(torso, base - 0.02, _folds(rng, 0.03), ease=0.035, gathered=(0.1, 0.5)),
         neck,
-        _strip(torso, angle, drop, lift + 0.035, 0.0),
+        _strip(torso, angle, drop, lift + 0.02, 0.0),
     ]
 
 
@@ -234,8 +235,8 @@ def _shirt(torso: Torso, rng: np.random.Generator) -> list[Part]:
     slant = np.sign(t) * -rng.uniform(0.22, 0.40) * smoothstep(0.55, 1.0, near)
     inside = ((-0.35, -0.02), (0.0, -0.02), (0.4, -0.012), (0.8, 0.0), (0.95, 0.01))
     outside = (
-        (0.0, 0.035), (0.03, 0.06), (0.09, 0.078), (0.2, 0.085), (0.35, 0.085), (0.5, 0.082), (0.65, 0.08), (0.8, 0.078),
-        (0.92, 0.076), (0.985, 0.074), (1.0, 0.064), (0.985, 0.05), (0.9, 0.046), (0.5, 0.045),
+        (0.0, 0.035), (0.03, 0.06), (0.09, 0.078), (0.2, 0.085), (0.35, 0.085), (0.5, 0.082), (0.65, 0.08),
+        (0.8, 0.078), (0.92, 0.076), (0.985, 0.074), (1.0, 0.064), (0.985, 0.05), (0.9, 0.046), (0.5, 0.045),
     )  # fmt: skip
     rows = [(around, base - stand * share, np.full_like(t, lift)) for share, lift in inside]
     rows += [
@@ -266,32 +267,36 @@ def _hood(torso: Torso, rng: np.random.Generator) -> list[Part]:
     angle = _angles()
     opening = _around(angle, 0.52, 0.30, 0.20)
     parts = [_body(torso, opening, _folds(rng, 0.045), ease=0.05, gathered=(0.1, 0.5))]
-    # The hood lies folded around the neck as a thick roll, thin in front where its edges meet.
+    # The hood lies folded around the neck: a soft roll that widens towards the nape, where the hood hangs down.
     size = rng.uniform(0.85, 1.15)
-    thick = _around(angle, 0.055, 0.17, 0.30) * size
-    tall = _around(angle, 0.10, 0.26, 0.30) * size
-    lean = _around(angle, 0.1, 0.35, 0.5)  # the roll's upper part leans outwards
-    foot = torso.at(angle, _around(angle, 0.56, 0.30, 0.22), 0.03)
-    centre = foot.mean(axis=0)
-    outward = unit((foot - centre) * np.array([1.0, 0.0, 1.0]))
+    thick = _around(angle, 0.06, 0.15, 0.30) * size
+    tall = _around(angle, 0.09, 0.19, 0.25) * size
+    foot = torso.at(angle, _around(angle, 0.54, 0.28, 0.20), 0.02)
+    outward = unit((foot - foot.mean(axis=0)) * np.array([1.0, 0.0, 1.0]))
     up = np.array([0.0, 1.0, 0.0])
-    phase = rng.uniform(0, 2 * np.pi, 5)
+    phase = rng.uniform(0, 2 * np.pi, 6)
     rings = []
-    for turn in np.linspace(1.25 * np.pi, -0.5 * np.pi, 24):
-        wave = 0.10 * np.sin(2 * angle + 1.0 * turn + phase[0]) + 0.07 * np.sin(
-            5 * angle - 2 * turn + phase[1]
+    for turn in np.linspace(1.35 * np.pi, -0.6 * np.pi, 30):
+        wave = 0.12 * np.sin(2 * angle + turn + phase[0]) + 0.10 * np.sin(5 * angle - 2 * turn + phase[1])
+        crease = np.sin(
+            3.5 * turn + phase[2] + 1.2 * np.sin(2 * angle + phase[3]) + 0.8 * np.sin(5 * angle + phase[4])
         )
-        wave = wave + 0.05 * np.sin(3 * turn + phase[2] + 1.5 * np.sin(2 * angle + phase[3]))
-        out = thick * (0.9 + np.cos(turn) * (1 + wave))
-        rise = tall * (0.75 + np.sin(turn) * (1 + 0.6 * wave))
-        out = out + lean * (rise - 0.6 * tall).clip(0) * 0.8
+        # Folds lie on the outside; the edge around the face is hemmed and even.
+        wave = wave + 0.10 * crease * smoothstep(0.9 * np.pi, 0.5 * np.pi, np.asarray(turn))
+        out = thick * (0.85 + np.cos(turn) * (1 + wave))
+        rise = tall * (0.8 + np.sin(turn) * (1 + 0.8 * wave))
+        out = out + 0.35 * (rise - 0.5 * tall).clip(0)
         rings.append(foot + torso.scale * (out[:, None] * outward + rise[:, None] * up))
     parts.append(_cloth_rows(torso, angle, np.stack(rings), 0.0))
-    if rng.random() < 0.7:
+    if rng.random() < 0.7:  # drawstrings
         for side in (-1, 1):
-            drop = np.linspace(0.50, 1.25 + 0.1 * rng.random(), 14)
-            path = torso.at(side * (0.20 + 0.05 * np.sin(3 * drop)), drop, 0.12)
-            parts.append(tube(path, oval(8, 0.045, 0.045) * torso.scale, np.array([1.0, 0.0, 0.0])))
+            drop = np.linspace(0.48, 1.2 + 0.15 * rng.random(), 16)
+            away = 0.22 + 0.03 * np.sin(3 * drop + phase[5])
+            path = torso.at(side * away, drop, 0.12 - 0.02 * smoothstep(0.5, 0.9, drop))
+            cord = tube(path, oval(8, 0.05, 0.05) * torso.scale, np.array([1.0, 0.0, 0.0]))
+            parts.append(
+                replace(cord, chart=cord.points * np.array([1.0, 1.0, 0.0]) + np.array([0.0, 0.0, 1.0]))
+            )
     return parts
 
 

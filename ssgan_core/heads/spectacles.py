@@ -1,38 +1,58 @@
-"""Glasses: rims in front of the eyes, a bridge over the nose, temples to the ears."""
+"""Glasses: rims in front of the eyes, a bridge over the nose, temples that lie on the ears."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from ssgan_core.heads.bust import Bust
 from ssgan_core.heads.sampler import GLASSES, Identity
 from ssgan_core.heads.scene import Material, Surface
-from ssgan_core.heads.solids import Part, ball, join, oval, sheet, tube, unit
-from ssgan_core.heads.template import Template, template
+from ssgan_core.heads.solids import Part, ball, blur_rows, join, oval, sheet, smoothstep, tube, unit
+from ssgan_core.heads.template import template
 
-_CLEARANCE = 0.005  # world, between skin and frame
-_VERTEX_DISTANCE = 0.024  # world, from the eyeball to the lens
-_OUTLINE = 40  # points of a rim
+_STREAM = 7_303
+_CLEARANCE = 0.004  # world, between skin and frame
+_VERTEX_DISTANCE = (
+    0.022  # world, from the eyeball to the lens: 8 mm, and more where brow or cheek asks for it
+)
+_OUTLINE = 56  # points of a rim
+_WRAP, _TILT = 0.55, 0.10  # how much the front bends around the face; how far lower edges lean to the cheeks
+_TOP = 0.24  # height of bridge and hinges above the lens' middle, in lens heights
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """Lens width and height, world units; `power` of the superellipse; `droop` of the outer lower corner, 0..1."""
+class _Style:
+    """Shape of a lens.
+
+    Attributes:
+        width, height: of the lens, in distances between the eyes.
+        power: of its superellipse.
+        flare: how much wider it is above than below.
+        hang: how far its lower half hangs outwards, as an aviator's.
+        acetate: share of frames that are thick.
+    """
 
     width: float
     height: float
     power: float
-    droop: float
+    flare: float
+    hang: float
+    acetate: float
 
 
-_SHAPES = {
-    "round": _Shape(0.104, 0.096, 2.0, 0.0),
-    "square": _Shape(0.116, 0.078, 3.6, 0.0),
-    "aviator": _Shape(0.118, 0.100, 2.5, 0.35),
-    "sunglasses": _Shape(0.124, 0.092, 3.0, 0.12),
+_STYLES = {
+    "round": _Style(0.76, 0.70, 2.15, 0.03, 0.0, 0.4),
+    "square": _Style(0.83, 0.60, 3.4, 0.07, 0.0, 0.7),
+    "aviator": _Style(0.88, 0.74, 2.5, 0.10, 0.10, 0.0),
 }
+_SUNGLASSES = (
+    _Style(0.90, 0.70, 3.0, 0.10, 0.0, 1.0),
+    _Style(0.84, 0.76, 2.2, 0.03, 0.0, 0.7),
+    _Style(0.92, 0.78, 2.5, 0.10, 0.10, 0.0),
+)
 
 
 def spectacles(identity: Identity, bust: Bust) -> list[Surface]:
@@ -40,132 +60,190 @@ def spectacles(identity: Identity, bust: Bust) -> list[Surface]:
     name = GLASSES[identity.glasses]
     if name == "none":
         return []
-    rng = np.random.default_rng([identity.seed, identity.index, 303])
-    shape = _SHAPES[name]
-    size = rng.uniform(0.94, 1.06)
-    thick = name == "sunglasses" or (name != "aviator" and rng.random() < 0.55)
-    thickness = rng.uniform(0.0068, 0.0095) if thick else rng.uniform(0.0038, 0.0052)
-    frame = _Frame(bust, shape, size)
-    profile = oval(8, 0.8 * thickness if thick else thickness, thickness)
-    parts = [tube(frame.rim(side), profile, frame.outwards(side), closed=True) for side in (1, -1)]
-    parts += _bridge(frame, thickness, double=name == "aviator")
-    parts += [
-        tube(frame.temple(side), oval(8, 0.55 * thickness, thickness), np.array([0.0, 1.0, 0.0]))
-        for side in (1, -1)
-    ]
+    rng = np.random.default_rng([identity.seed, identity.index, _STREAM])
+    tinted = name == "sunglasses"
+    style = _SUNGLASSES[rng.integers(len(_SUNGLASSES))] if tinted else _STYLES[name]
+    thick = rng.random() < style.acetate
+    front = _Front(bust, style, size=rng.uniform(0.94, 1.05), thickness=rng.uniform(*_THICKNESS[thick]))
+    parts = [part for side in (1, -1) for part in (front.rim(side), front.temple(side, thick))]
+    parts += front.bridge(thick, double=style.hang > 0)
     surfaces = [join(Material.FRAME, parts)]
-    if name == "sunglasses":
-        surfaces.append(join(Material.LENS, [frame.lens(side) for side in (1, -1)], two_sided=True))
+    if tinted:
+        surfaces.append(join(Material.LENS, [front.lens(side) for side in (1, -1)], two_sided=True))
     return surfaces
 
 
-class _Frame:
-    """Where the pieces of a frame lie on a face."""
+_THICKNESS = {False: (0.0034, 0.0046), True: (0.0078, 0.0110)}  # world, of wire and of acetate
 
-    def __init__(self, bust: Bust, shape: _Shape, size: float) -> None:
-        self.bust = bust
-        self.shape = shape
+
+class _Front:
+    """The front of a pair of glasses, as it stands before a face."""
+
+    def __init__(self, bust: Bust, style: _Style, size: float, thickness: float) -> None:
         left, right = bust.eye_centres
-        apart = 0.5 * (left[0] - right[0])
-        self.middle = 0.5 * (left + right)
-        # Lenses never meet over the nose.
-        self.width = min(shape.width * size, 2 * (apart - 0.012))
-        self.height = shape.height * size
-        self.apart = max(apart, 0.5 * self.width + 0.014)
-        self.y = float(self.middle[1]) - 0.006
-        self.skin = bust.points[template().piece_vertices["body"]]
-        self.z = float(self.middle[2]) + bust.eye_radius + _VERTEX_DISTANCE
-        self.z += self._needed()
+        apart = float(left[0] - right[0])
+        self.bust = bust
+        self.style = style
+        self.thickness = thickness
+        self.width, self.height = style.width * size * apart, style.height * size * apart
+        # Between the rims there is room for the nose; lenses stand a little farther apart than eyes.
+        self.gap = max(0.29 * apart, 0.052 * bust.scale / 0.27) + thickness
+        self.middle = np.array([0.5 * (left[0] + right[0]), 0.5 * (left[1] + right[1]) - 0.05 * self.height])
+        self.face = bust.points[_face()].astype(float)
+        outlines = np.concatenate([self.outline(1), self.outline(-1)])
+        self.z = 0.0
+        need = self.skin_before(outlines) + 0.5 * thickness + _CLEARANCE - self.place(outlines)[:, 2]
+        eyes = bust.eye_centres[:, 2].max() + bust.eye_radius + _VERTEX_DISTANCE
+        self.z = float(max(eyes, need.max(), self._lens_need()))
 
-    def surface(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Points [..., 3] of the gently wrapped sheet that lenses lie in."""
-        z = self.z - 1.1 * x * x - 0.12 * (y - self.y)
-        return np.stack([x, y, z], axis=-1)
+    def place(self, flat: np.ndarray) -> np.ndarray:
+        """Points [..., 3] of the gently bent sheet that lenses lie in, at x and y [..., 2]."""
+        x, y = flat[..., 0] - self.middle[0], flat[..., 1] - self.middle[1]
+        return np.stack([flat[..., 0], flat[..., 1], self.z - _WRAP * x * x + _TILT * y], axis=-1)
 
-    def _needed(self) -> float:
-        """How much farther forward rims and lenses must lie to stay clear of brows and cheeks."""
-        x, y = np.abs(self.skin[:, 0]), self.skin[:, 1]
-        u, v = (x - self.apart) / (0.5 * self.width), (y - self.y) / (0.5 * self.height)
-        under = (np.abs(u) ** 2 + np.abs(v) ** 2 < 1.25) & (self.skin[:, 2] > 0)
-        under &= x > 0.030  # the nose stands between the lenses
-        if not under.any():
-            return 0.0
-        gap = self.surface(self.skin[under, 0], self.skin[under, 1])[:, 2] - self.skin[under, 2]
-        return float(max(_CLEARANCE - gap.min(), 0.0))
+    def skin_before(self, flat: np.ndarray, reach: float = 0.008) -> np.ndarray:
+        """z [n] of the foremost skin around places [n, 2]."""
+        near = ((self.face[None, :, :2] - flat[:, None]) ** 2).sum(axis=-1) < reach * reach
+        return np.where(near, self.face[None, :, 2], -np.inf).max(axis=1)
+
+    def _lens_need(self) -> float:
+        """The z at which lenses stay clear of what lies behind them: lashes, brows, cheeks."""
+        x = np.abs(self.face[:, 0] - self.middle[0]) - 0.5 * (self.gap + self.width)
+        y = self.face[:, 1] - self.middle[1]
+        behind = (x / (0.5 * self.width)) ** 2 + (y / (0.5 * self.height)) ** 2 < 1
+        flat = self.face[behind]
+        return float((flat[:, 2] - self.place(flat[:, :2])[:, 2]).max() + _CLEARANCE)
 
     def outline(self, side: int) -> np.ndarray:
-        """The rim's outline in x and y [_OUTLINE, 2], counter-clockwise."""
-        points = oval(_OUTLINE, self.width, self.height, self.shape.power)
-        inner = points[:, 0] / (0.5 * self.width)
-        lower = (-points[:, 1] / (0.5 * self.height)).clip(0, 1)
-        # Aviators hang outwards and are cut away beside the nose.
-        points[:, 0] += self.shape.droop * 0.010 * lower * side
-        points[:, 1] *= 1 - 0.25 * self.shape.droop * (-inner * side).clip(0, 1) * lower
-        return points + np.array([side * self.apart, self.y])
+        """The rim's middle line in x and y [_OUTLINE, 2], counter-clockwise for the subject's left."""
+        style = self.style
+        shape = oval(_OUTLINE, 2.0, 2.0, style.power)  # x grows outwards, y up
+        out, up = shape.T
+        x = out * (1 + style.flare * up) + style.hang * (-up).clip(0) ** 1.5
+        # The corner below the nose is cut away, the brow line falls a little outwards.
+        x = x + 0.5 * style.hang * (-out).clip(0) * smoothstep(0.2, -0.8, up)
+        y = up * (1 - 0.5 * style.hang * (up > 0)) - 0.04 * out * (up > 0) * up
+        x = side * (0.5 * (self.gap + self.width) + 0.5 * self.width * x)
+        return np.stack([x, 0.5 * self.height * y], axis=-1) + self.middle
 
-    def rim(self, side: int) -> np.ndarray:
-        """The rim's middle line [_OUTLINE, 3]."""
+    def rim(self, side: int) -> Part:
         flat = self.outline(side)
-        return self.surface(flat[:, 0], flat[:, 1])
-
-    def outwards(self, side: int) -> np.ndarray:
-        """Unit vectors [_OUTLINE, 3] away from the lens' middle: the rim's profile stands on them."""
-        flat = self.outline(side) - np.array([side * self.apart, self.y])
-        return unit(np.concatenate([flat, np.zeros((len(flat), 1))], axis=1))
+        outwards = np.concatenate([unit(flat - flat.mean(axis=0)), np.zeros((len(flat), 1))], axis=1)
+        # Acetate is stronger above than below.
+        above = (flat[:, 1] - self.middle[1]) / (0.5 * self.height)
+        sizes = 1 + (0.18 * above if self.thickness > 0.006 else 0.0 * above)
+        profile = oval(10, 0.75 * self.thickness, self.thickness, 2.8)
+        return tube(self.place(flat)[::side], profile, outwards[::side], sizes[::side], closed=True)
 
     def lens(self, side: int) -> Part:
         """A curved disc that fills the rim."""
-        flat = self.outline(side)
+        flat = self.outline(side)[::side]
         centre = flat.mean(axis=0)
-        rings = np.linspace(0, 1, 8)[:, None, None]
-        place = centre + rings * (flat - centre)
-        points = self.surface(place[..., 0], place[..., 1])
-        points[..., 2] += 0.006 * (1 - rings[..., 0] ** 2)
+        share = np.linspace(0, 1, 8)[:, None, None]
+        points = self.place(centre + share * (flat - centre))
+        points[..., 2] += 0.004 * (1 - share[..., 0] ** 2)
         return sheet(points, wrap_columns=True)
 
-    def temple(self, side: int) -> np.ndarray:
-        """From the hinge past the temple to behind the ear [n, 3]."""
-        mesh = template()
-        start = self.surface(
-            np.array(side * (self.apart + 0.5 * self.width)), np.array(self.y + 0.20 * self.height)
+    def temple(self, side: int, thick: bool) -> Part:
+        """From the end of the rim back along the head, over the ear and down behind it."""
+        flat = self.outline(side)
+        high = self.middle[1] + _TOP * self.height
+        outer = np.where(flat[:, 1] > self.middle[1], np.abs(flat[:, 1] - high), np.inf)
+        outer = outer + np.where(
+            side * (flat[:, 0] - self.middle[0]) > 0.5 * (self.gap + self.width), 0, np.inf
         )
-        start = start + np.array([0.003 * side, 0.0, -0.002])
-        over = self._skin_at(np.array([0.70 * side, 7.345, 0.58]), mesh) + np.array(
-            [0.005 * side, 0.010, 0.0]
+        rim = self.place(flat[outer.argmin()])
+        above, behind = (self.bust.points[vertex].astype(float) for vertex in _ear(side))
+        ply = 0.42 * self.thickness + 0.001
+        above = above + np.array([side * ply, 0.003, 0.0])
+        # Sideways out of the rim, then back: the end piece.
+        reach = max(abs(above[0] - rim[0]) * 0.45, 0.010)
+        corner = rim + np.array([side * reach, 0.0, -0.006])
+        t = np.linspace(0, 1, 20)[:, None]
+        back = corner + t * (above - corner)
+        back[:, 0] = self._beside(back, side, ply)
+        lead = rim + np.linspace(0, 0.9, 4)[:, None] * (back[0] - rim) + np.array([[0, 0, 0]])
+        lead[:, 2] += 0.003 * np.sin(np.pi * np.linspace(0, 0.9, 4))
+        s = np.linspace(0, 1, 7)[1:, None]
+        hook = above + s * (behind - above) + np.array([0.0, 0.010, 0.0]) * np.sin(np.pi * s)
+        path = np.concatenate([lead, back, hook])
+        profile = oval(8, 0.55 * self.thickness if thick else self.thickness, self.thickness, 2.6)
+        return tube(path, profile, np.array([0.0, 1.0, 0.0]))
+
+    def _beside(self, path: np.ndarray, side: int, ply: float) -> np.ndarray:
+        """x [n] of a path that goes back along the head: straight where it can, around temples where it must."""
+        skin = self.bust.points[_flank(side)].astype(float)
+        near = (np.abs(skin[None, :, 1] - path[:, None, 1]) < 0.012) & (
+            np.abs(skin[None, :, 2] - path[:, None, 2]) < 0.014
         )
-        behind = self._skin_at(np.array([0.66 * side, 7.20, 0.30]), mesh) + np.array(
-            [0.006 * side, 0.0, -0.004]
-        )
-        t = np.linspace(0, 1, 14)[:, None]
-        path = np.concatenate([start + t * (over - start), over + t[1::3] * (behind - over)])
-        # Where the head is wide, temples bend around it.
-        distance, outward = self.bust.hull.distance(path)
-        push = (_CLEARANCE - distance).clip(0) * (path[:, 2] < self.z - 0.03)
-        path[:, 0] += push * np.sign(outward[:, 0]) / np.abs(outward[:, 0]).clip(0.5)
-        return path
+        wide = np.where(near, side * skin[None, :, 0], -np.inf).max(axis=1) + ply
+        x = np.maximum(side * path[:, 0], wide)
+        smooth = blur_rows(x, 3)
+        smooth[0] = x[0]
+        return side * np.maximum(smooth, wide)
 
-    def _skin_at(self, rest: np.ndarray, mesh: Template) -> np.ndarray:
-        """The place [3] on the side of the head, beside the ear, that is nearest to a place of the template."""
-        distance = np.linalg.norm(mesh.rest - rest, axis=1) + 10 * (mesh.masks["ears"] > 0.2)
-        return self.bust.points[distance.argmin()].astype(float)
+    def bridge(self, thick: bool, double: bool) -> list[Part]:
+        """What joins the rims across the nose; wire frames have pads."""
+        parts = []
+        profile = oval(10, 0.8 * self.thickness, (1.15 if thick else 0.9) * self.thickness, 2.4)
+        for height, rise in ((_TOP, 0.10), (0.43, 0.02)) if double else ((_TOP - 0.05 * thick, 0.09),):
+            ends = []
+            for side in (-1, 1):
+                flat = self.outline(side)
+                inner = np.where(
+                    side * (flat[:, 0] - self.middle[0]) < 0.5 * (self.gap + self.width),
+                    np.abs(flat[:, 1] - self.middle[1] - height * self.height),
+                    np.inf,
+                )
+                ends.append(flat[inner.argmin()])
+            t = np.linspace(0, 1, 13)
+            arch = 1 - (2 * t - 1) ** 2
+            flat = (
+                ends[0] + t[:, None] * (ends[1] - ends[0]) + np.array([0, rise * self.height]) * arch[:, None]
+            )
+            points = self.place(flat)
+            need = (self.skin_before(flat) + 0.5 * self.thickness + 0.002 - points[:, 2]).max()
+            points[:, 2] += max(need, 0.002) * np.sqrt(arch)
+            parts.append(tube(points, profile, np.array([0.0, 1.0, 0.0])))
+        if not thick:
+            for side in (1, -1):
+                flat = self.middle + np.array([side * (0.36 * self.gap), -0.08 * self.height])
+                skin = float(self.skin_before(flat[None], 0.006)[0])
+                rim = self.place(flat)[2]
+                centre = np.array([*flat, max(min(skin + 0.003, rim - 0.002), rim - 0.02)])
+                parts.append(ball(centre, np.array([0.0026, 0.0075, 0.0042]), 7, 10))
+        return parts
 
-    def ridge(self, y: float) -> float:
-        """z of the bridge of the nose at a height."""
-        near = (np.abs(self.skin[:, 0]) < 0.014) & (np.abs(self.skin[:, 1] - y) < 0.012)
-        return float(self.skin[near, 2].max()) if near.any() else self.z
+
+@cache
+def _face() -> np.ndarray:
+    """Fine vertices that lie behind glasses, or just around them."""
+    mesh = template()
+    x, y, z = mesh.rest.T
+    body = np.zeros(len(mesh.rest), bool)
+    for name in ("body", "left_eye", "right_eye"):
+        body[mesh.piece_vertices[name]] = True
+    return np.nonzero(body & (np.abs(x) < 0.8) & (y > 6.9) & (y < 7.7) & (z > 1.0))[0]
 
 
-def _bridge(frame: _Frame, thickness: float, double: bool) -> list[Part]:
-    inner = frame.apart - 0.5 * frame.width
-    parts = []
-    for height in (0.12, 0.42) if double else (0.16,):
-        y = frame.y + height * frame.height
-        x = np.linspace(-inner - 0.002, inner + 0.002, 11)
-        points = frame.surface(x, np.full_like(x, y) + 0.006 * (1 - (x / (inner + 0.002)) ** 2))
-        lift = max(frame.ridge(y) + _CLEARANCE + 0.5 * thickness - points[5, 2], 0.0)
-        points[:, 2] += lift * np.cos(0.5 * np.pi * x / (inner + 0.002)).clip(0) ** 0.7
-        parts.append(tube(points, oval(8, 0.9 * thickness, 0.9 * thickness), np.array([0.0, 1.0, 0.0])))
-    for side in (1, -1):  # pads
-        pad = frame.surface(np.array(side * (inner + 0.001)), np.array(frame.y - 0.10 * frame.height))
-        parts.append(ball(pad + np.array([0.0, 0.0, -0.008]), np.array([0.003, 0.007, 0.005])))
-    return parts
+@cache
+def _flank(side: int) -> np.ndarray:
+    """Fine vertices at a side of the head between eye and ear, without the ear."""
+    mesh = template()
+    x, y, z = mesh.rest.T
+    body = np.zeros(len(mesh.rest), bool)
+    body[mesh.piece_vertices["body"]] = True
+    chosen = (
+        body & (mesh.masks["ears"] < 0.2) & (side * x > 0.4) & (z > 0.3) & (z < 1.5) & (y > 7.1) & (y < 7.7)
+    )
+    return np.nonzero(chosen)[0]
+
+
+@cache
+def _ear(side: int) -> tuple[int, int]:
+    """Fine vertices where the temple lies on the ear, and behind it."""
+    mesh = template()
+    flank = _flank(side)
+    above = np.linalg.norm(mesh.rest[flank] - np.array([0.735 * side, 7.37, 0.50]), axis=1).argmin()
+    behind = np.linalg.norm(mesh.rest[flank] - np.array([0.67 * side, 7.15, 0.31]), axis=1).argmin()
+    return int(flank[above]), int(flank[behind])

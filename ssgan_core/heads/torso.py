@@ -132,7 +132,7 @@ def _slice(rest: np.ndarray, triangles: np.ndarray, angle: float) -> tuple[np.nd
     chains = [_follow(neighbours, start, step) for step in neighbours[start]]
     chains.sort(key=lambda chain: places[chain[min(4, len(chain) - 1)], 1])
     down, up = chains
-    chain = np.array(up[::-1] + [start] + down)
+    chain = np.array([*up[::-1], start, *down])
     length = np.linalg.norm(np.diff(places[chain], axis=0), axis=1)
     drop = np.concatenate([[0.0], np.cumsum(length)])
     drop -= drop[len(up)]
