@@ -426,10 +426,11 @@ def _curly(r: Rooted) -> Style:
     floor = _above_brows(r) if male else r.world(0, 6.25, 1)[1] + 0.03 * r.lock[:, 2]
     lift = _lift(r, 0.014 + (0.030 if male else 0.035) * r.top, 0.6)
     comb = _combing(
-        r, early, rise=0.55, length=r.length(length, 0.14), lift=lift, gravity=0.25 if male else 0.6, inertia=0.6,
+        r, early, rise=0.55 if male else 0.4, length=r.length(length, 0.14), lift=lift,
+        gravity=0.25 if male else 1.0, inertia=0.6 if male else 0.5,
         floor=floor, window=0.0 if male else 1.0,
     )  # fmt: skip
-    waves = (2.6 if male else 4.5) * (1 + 0.12 * r.lock[:, 1])
+    waves = (2.6 if male else 4.8) * (1 + 0.12 * r.lock[:, 1])
     return Style(
         comb, points=16 if male else 20, clump=0.82, clump_power=0.55, radius=0.0095, waves=waves, tidy=0.5
     )
