@@ -80,7 +80,7 @@ def empty_buffers(size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.full((size, size), -np.inf, np.float32), np.full((size, size), -1, np.int32)
 
 
-_SLACK = 1e-5  # of barycentric weights: shared edges leave no gap, whatever rounding does
+SLACK = 1e-5  # of barycentric weights: shared edges leave no gap, whatever rounding does
 _BLOCK = 16  # samples along a side of what is compared at once with a triangle that may be hidden
 _REFRESH = 1 << 14  # triangles after which the blocks are looked through again
 
@@ -131,7 +131,7 @@ def rasterise(screen, triangles, first, cull, nearness, shown):
         ny = uy * (bz - az) + vy * (cz - az)
         ru, rv, rw = np.float32(-1) / ux, np.float32(-1) / vx, np.float32(-1) / wx
         x0 = ax - half
-        slack = np.float32(_SLACK)
+        slack = np.float32(SLACK)
         for row in range(top, bottom + 1):
             dy = np.float32(row) + half - ay
             low, high = np.float32(left), np.float32(right)

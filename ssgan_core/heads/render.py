@@ -24,6 +24,7 @@ from ssgan_core.parts import PORTRAIT
 _SAMPLES = 3  # a side of a pixel; odd, so that one lies at its centre
 _PART = {name: index for index, name in enumerate(PORTRAIT.names)}
 _PART_OF_MATERIAL = {
+    Material.SKIN: "skin",  # divided further by `skin_part`
     Material.EYE: "eyes",
     Material.MOUTH: "mouth",
     Material.HAIR: "hair",
@@ -210,7 +211,7 @@ def paint(
     Args:
         xp: array library of the other arguments.
         backdrop: linear colours [s, s, 3] behind everything.
-        gather: what shading needs at samples with flat numbers [n]; of one material.
+        gather: what shading needs at samples with flat numbers [n].
         chunk: how many samples to shade at once.
     """
     size = drawn.shown.shape[0]
@@ -221,16 +222,22 @@ def paint(
     colours = _enlarged(xp, displayed(backdrop), size).reshape(3, -1)
     parts = xp.zeros(size * size, dtype=xp.uint8)
     shown = drawn.shown.reshape(-1)
-    materials = drawn.geometry.materials[xp.clip(shown, 0, None)]
-    for material in Material:
-        (where,) = xp.where((materials == int(material)) & (shown >= 0))
+    materials = xp.where(shown >= 0, drawn.geometry.materials[xp.clip(shown, 0, None)], len(Material))
+    for shader, group in _SHADERS.items():
+        inside = materials == int(group[0])
+        for material in group[1:]:
+            inside = inside | (materials == int(material))
+        (where,) = xp.where(inside)
         for start in range(0, len(where), chunk):
             chosen = where[start : start + chunk]
             samples = gather(drawn, chosen)
-            colours[:, chosen] = displayed(_SHADERS[material](xp, samples, palette))
-            skin = material == Material.SKIN
-            parts[chosen] = skin_part(xp, samples) if skin else _PART[_PART_OF_MATERIAL[material]]
-    return colours.reshape(3, size, size), parts.reshape(size, size)
+            colours[:, chosen] = displayed(shader(xp, samples, palette))
+            if group == (Material.SKIN,):
+                parts[chosen] = skin_part(xp, samples)
+    for material, name in _PART_OF_MATERIAL.items():
+        if material != Material.SKIN:
+            parts = xp.where(materials == int(material), _PART[name], parts)
+    return colours.reshape(3, size, size), xp.asarray(parts, dtype=xp.uint8).reshape(size, size)
 
 
 def _shade_cloth(xp: Any, s: Samples, p: Palette) -> Any:
@@ -254,19 +261,16 @@ def _shade_metal(xp: Any, s: Samples, p: Palette) -> Any:
     return shading.hard(xp, s, p, p.one([0.80, 0.56, 0.22] if gold else [0.62, 0.62, 0.65]), 0.8)
 
 
-_SHADERS = {
-    Material.SKIN: shading.skin,
-    Material.EYE: shading.eye,
-    Material.MOUTH: shading.mouth,
-    Material.HAIR: shading.hair,
-    Material.BROW: shading.hair,
-    Material.BEARD: shading.hair,
-    Material.LASH: shading.hair,
-    Material.CLOTH: _shade_cloth,
-    Material.HAT: _shade_hat,
-    Material.FRAME: _shade_frame,
-    Material.LENS: _shade_lens,
-    Material.METAL: _shade_metal,
+_SHADERS: dict[Callable[[Any, Samples, Palette], Any], tuple[Material, ...]] = {
+    shading.skin: (Material.SKIN,),
+    shading.eye: (Material.EYE,),
+    shading.mouth: (Material.MOUTH,),
+    shading.hair: (Material.HAIR, Material.BROW, Material.BEARD, Material.LASH),
+    _shade_cloth: (Material.CLOTH,),
+    _shade_hat: (Material.HAT,),
+    _shade_frame: (Material.FRAME,),
+    _shade_lens: (Material.LENS,),
+    _shade_metal: (Material.METAL,),
 }
 _CHUNK = 1 << 13  # samples that are shaded at once: what they need fits into the cache
 
