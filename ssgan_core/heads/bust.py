@@ -16,7 +16,9 @@ from ssgan_core.heads.template import EYE_PIECES, template
 # Where EG3D's crop has the features of a frontal face, world x and y: eyes, nose tip, corners of the mouth.
 _FEATURES = np.array([[0.083, 0.066], [-0.083, 0.066], [0.0, -0.030], [0.058, -0.096], [-0.058, -0.096]])
 _EYE_DEPTH = 0.085  # world z of the eyes' centres
-_CENTRE = np.array([0.0, 0.12, -1.0])  # template units from between the eyes: about which the hull is star-shaped
+_CENTRE = np.array(
+    [0.0, 0.12, -1.0]
+)  # template units from between the eyes: about which the hull is star-shaped
 
 # Facial actions a share of an expression drives.
 _ACTIONS = {
@@ -260,9 +262,11 @@ _ROWS, _COLUMNS = 96, 128
 
 def _hull(points: np.ndarray, centre: np.ndarray, scale: float) -> Hull:
     mesh = template()
-    body = mesh.triangles[mesh.pieces["body"]]
     local = points - centre.astype(np.float32)
-    radius = _farthest(local, body, np.zeros((_ROWS, _COLUMNS), np.float32))
+    edges = _skin_edges()
+    middles = (local[edges[:, 0]] + local[edges[:, 1]]) * np.float32(0.5)
+    skin = local[mesh.piece_vertices["body"]]
+    radius = _farthest(np.concatenate([skin, middles]), np.zeros((_ROWS, _COLUMNS), np.float32))
     # Directions that no triangle covers (below the cut) take the farthest of their neighbours.
     for _ in range(_ROWS):
         empty = radius == 0
@@ -274,25 +278,27 @@ def _hull(points: np.ndarray, centre: np.ndarray, scale: float) -> Hull:
     return Hull(centre, radius, scale)
 
 
+@cache
+def _skin_edges() -> np.ndarray:
+    """Fine vertices [E, 2] that are joined by an edge of the body's triangles."""
+    mesh = template()
+    body = mesh.triangles[mesh.pieces["body"]].astype(np.int64)
+    ends = np.sort(np.concatenate([body[:, [0, 1]], body[:, [1, 2]], body[:, [2, 0]]]), axis=1)
+    return np.stack(np.divmod(np.unique(ends[:, 0] * len(mesh.rest) + ends[:, 1]), len(mesh.rest)), axis=1)
+
+
 @entry
-def _farthest(local, triangles, radius):
-    """Largest distance of the surface from the origin in every direction's cell, from points on the triangles."""
+def _farthest(points, radius):
+    """Largest distance of points [P, 3] from the origin in every direction's cell."""
     rows, columns = radius.shape
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        for i in range(3):
-            for j in range(3 - i):
-                u, v = i / 2.0, j / 2.0
-                w = 1.0 - u - v
-                x = w * local[a, 0] + u * local[b, 0] + v * local[c, 0]
-                y = w * local[a, 1] + u * local[b, 1] + v * local[c, 1]
-                z = w * local[a, 2] + u * local[b, 2] + v * local[c, 2]
-                length = math.sqrt(x * x + y * y + z * z)
-                row = int(math.acos(y / length) / math.pi * rows)
-                column = int((math.atan2(x, z) / (2 * math.pi) + 0.5) * columns)
-                row, column = min(row, rows - 1), min(column, columns - 1)
-                if length > radius[row, column]:
-                    radius[row, column] = length
+    for p in range(points.shape[0]):
+        x, y, z = points[p, 0], points[p, 1], points[p, 2]
+        length = math.sqrt(x * x + y * y + z * z)
+        row = int(math.acos(y / length) * np.float32(rows / math.pi))
+        column = int((math.atan2(x, z) * np.float32(0.5 / math.pi) + np.float32(0.5)) * columns)
+        row, column = min(row, rows - 1), min(column, columns - 1)
+        if length > radius[row, column]:
+            radius[row, column] = length
     return radius
 
 

@@ -85,7 +85,7 @@ def build_scene(identity: Identity) -> Scene:
     tangents = [_tangents(strand) for strand in strands]
     materials = [(len(s.triangles), s.material) for s, _ in closed + both]
     materials += [(2 * len(s.points) * (s.points.shape[1] - 1), s.material) for s in strands]
-    sky = Surroundings(lights.sky, *_occluders(bust, garments, strands, _SKY_THINNING))
+    sky = Surroundings(lights.sky, *_occluders(bust, garments, strands, _SKY_THINNING, _SKY_POINTS))
     light = [
         *_body_light(sky, bust),
         *(sky.received(s.points, s.normals) for s in garments),
@@ -109,7 +109,9 @@ def build_scene(identity: Identity) -> Scene:
         segments=_segments(strands),
         materials=np.concatenate([np.full(count, material, np.uint8) for count, material in materials]),
         lights=lights,
-        shadow=shadow_map(lights.lamp, *_occluders(bust, garments, strands, _SHADOW_THINNING)),
+        shadow=shadow_map(
+            lights.lamp, *_occluders(bust, garments, strands, _SHADOW_THINNING, _SHADOW_POINTS)
+        ),
         eye_centres=bust.eye_centres.astype(np.float32),
     )
 
@@ -165,8 +167,13 @@ def _tangents(strands: Strands) -> np.ndarray:
     along = np.empty_like(p)
     along[:, 1:-1] = p[:, 2:] - p[:, :-2]
     along[:, 0], along[:, -1] = p[:, 1] - p[:, 0], p[:, -1] - p[:, -2]
-    along /= np.sqrt((along * along).sum(-1, keepdims=True)) + 1e-9
-    return along.reshape(-1, 3)
+    return _unit(along.reshape(-1, 3))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [n, 3] of length one."""
+    x, y, z = vectors[:, 0], vectors[:, 1], vectors[:, 2]  # NumPy's sums over three numbers are slow
+    return vectors * (1 / (np.sqrt(x * x + y * y + z * z) + 1e-9))[:, None]
 
 
 def _rarity(strands: Strands) -> np.ndarray:
@@ -187,11 +194,12 @@ def _segments(strands: list[Strands]) -> np.ndarray:
 
 
 _SKY_THINNING, _SHADOW_THINNING = 5, 2  # one strand in so many hides light, so much wider
+_SKY_POINTS, _SHADOW_POINTS = 7, 32  # and at most about so many points of each
 _LIGHT_KNOTS = 4  # places along a strand at which light is gathered
 
 
 def _occluders(
-    bust: Bust, garments: list[Surface], strands: list[Strands], thinning: int
+    bust: Bust, garments: list[Surface], strands: list[Strands], thinning: int, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """What hides light: points [P, 3] and triangles [T, 3] of the coarse body, of clothes and of some hair.
 
@@ -207,16 +215,17 @@ def _occluders(
     for strand in strands:
         if strand.material not in (Material.HAIR, Material.BEARD):
             continue
+        m = strand.points.shape[1]
+        knots = np.linspace(0, m - 1, min(m, most)).round().astype(int)
         chosen = Strands(
             strand.material,
-            strand.points[::thinning],
-            strand.widths[::thinning],
+            strand.points[::thinning, knots],
+            strand.widths[::thinning, knots],
             strand.tone[::thinning],
-            strand.outward[::thinning],
-            strand.buried[::thinning],
+            strand.outward[::thinning, knots],
+            strand.buried[::thinning, knots],
         )
-        side = np.cross(_tangents(chosen), chosen.outward.reshape(-1, 3))
-        side /= np.sqrt((side * side).sum(-1, keepdims=True)) + 1e-9
+        side = _unit(np.cross(_tangents(chosen), chosen.outward.reshape(-1, 3)))
         side *= (0.5 * thinning * chosen.widths).reshape(-1, 1)
         middle = chosen.points.reshape(-1, 3)
         points.append(np.stack([middle - side, middle + side], axis=1).reshape(-1, 3))

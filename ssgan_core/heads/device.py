@@ -115,6 +115,7 @@ class _Library:
     def __init__(self, device: torch.device) -> None:
         self.zeros = partial(torch.zeros, device=device)
         self.arange = partial(torch.arange, device=device)
+        self.asarray = partial(torch.asarray, device=device)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)

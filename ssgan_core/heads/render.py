@@ -219,25 +219,58 @@ def paint(
     def displayed(light: Any) -> Any:
         return shading.tone_curve(xp, palette.curve, light * scene.lights.exposure)
 
-    colours = _enlarged(xp, displayed(backdrop), size).reshape(3, -1)
-    parts = xp.zeros(size * size, dtype=xp.uint8)
+    colours = _enlarged(xp, displayed(backdrop), size // _SAMPLES).reshape(3, -1)
     shown = drawn.shown.reshape(-1)
     materials = xp.where(shown >= 0, drawn.geometry.materials[xp.clip(shown, 0, None)], len(Material))
+    parts = xp.asarray([*(_PART[name] for name in _PART_OF_MATERIAL.values()), 0], dtype=xp.uint8)[materials]
+    copied = _copied(xp, (materials == int(Material.SKIN)).reshape(size, size))
     for shader, group in _SHADERS.items():
         inside = materials == int(group[0])
         for material in group[1:]:
             inside = inside | (materials == int(material))
+        if shader is shading.skin:
+            inside = inside & ~copied.reshape(-1)
         (where,) = xp.where(inside)
         for start in range(0, len(where), chunk):
             chosen = where[start : start + chunk]
             samples = gather(drawn, chosen)
             colours[:, chosen] = displayed(shader(xp, samples, palette))
-            if group == (Material.SKIN,):
+            if shader is shading.skin:
                 parts[chosen] = skin_part(xp, samples)
-    for material, name in _PART_OF_MATERIAL.items():
-        if material != Material.SKIN:
-            parts = xp.where(materials == int(material), _PART[name], parts)
-    return colours.reshape(3, size, size), xp.asarray(parts, dtype=xp.uint8).reshape(size, size)
+    colours, parts = colours.reshape(3, size, size), parts.reshape(size, size)
+    for to, source in _COPIES:
+        colours[:, to[0] :: _SAMPLES, to[1] :: _SAMPLES] = xp.where(
+            copied[to[0] :: _SAMPLES, to[1] :: _SAMPLES],
+            colours[:, source[0] :: _SAMPLES, source[1] :: _SAMPLES],
+            colours[:, to[0] :: _SAMPLES, to[1] :: _SAMPLES],
+        )
+        parts[to[0] :: _SAMPLES, to[1] :: _SAMPLES] = xp.where(
+            copied[to[0] :: _SAMPLES, to[1] :: _SAMPLES],
+            parts[source[0] :: _SAMPLES, source[1] :: _SAMPLES],
+            parts[to[0] :: _SAMPLES, to[1] :: _SAMPLES],
+        )
+    return colours, parts
+
+
+# Within a pixel that shows nothing but skin: (row, column) of samples that copy another's colour and part.
+_COPIES = (((0, 1), (0, 0)), ((1, 2), (0, 2)), ((2, 1), (2, 2)), ((1, 0), (2, 0)))
+
+
+def _copied(xp: Any, skin: Any) -> Any:
+    """Samples [S, S] bool that need no shading: skin is smooth, so that five samples of a pixel are enough.
+
+    Args:
+        skin: which samples show skin [S, S] bool.
+    """
+    k = _SAMPLES
+    whole = skin[0::k, 0::k]
+    for i in range(k):
+        for j in range(k):
+            whole = whole & skin[i::k, j::k]
+    copied = xp.zeros_like(skin)
+    for (i, j), _ in _COPIES:
+        copied[i::k, j::k] = whole
+    return copied
 
 
 def _shade_cloth(xp: Any, s: Samples, p: Palette) -> Any:
@@ -272,7 +305,7 @@ _SHADERS: dict[Callable[[Any, Samples, Palette], Any], tuple[Material, ...]] = {
     _shade_lens: (Material.LENS,),
     _shade_metal: (Material.METAL,),
 }
-_CHUNK = 1 << 13  # samples that are shaded at once: what they need fits into the cache
+_CHUNK = 1 << 14  # samples that are shaded at once: what they need fits into the cache
 
 
 def gather(scene: Scene, projection: raster.Projection, drawn: Drawn, chosen: np.ndarray) -> Samples:
@@ -394,14 +427,17 @@ def skin_part(xp: Any, samples: Samples) -> Any:
 
 
 def _enlarged(xp: Any, picture: Any, size: int) -> Any:
-    """Bilinear enlargement of a square picture [s, s, 3] to [3, size, size]."""
+    """Bilinear enlargement of a square picture [s, s, 3] to samples [3, S, S], equal within each of `size` pixels."""
     small = picture.shape[0]
     place = xp.clip((xp.arange(size, dtype=xp.float32) + 0.5) * (small / size) - 0.5, 0.0, small - 1.0)
     low = xp.clip(xp.asarray(place, dtype=xp.int64), 0, small - 2)
     share = place - low
     planes = xp.moveaxis(picture, -1, 0)
-    rows = planes[:, low] * (1.0 - share)[:, None] + planes[:, low + 1] * share[:, None]
-    return rows[:, :, low] * (1.0 - share) + rows[:, :, low + 1] * share
+    planes = planes[:, low] * (1.0 - share)[:, None] + planes[:, low + 1] * share[:, None]
+    planes = planes[:, :, low] * (1.0 - share) + planes[:, :, low + 1] * share
+    samples = xp.zeros((3, size, _SAMPLES, size, _SAMPLES), dtype=xp.float32)
+    samples[:] = planes[:, :, None, :, None]
+    return samples.reshape(3, size * _SAMPLES, size * _SAMPLES)
 
 
 def resolve(xp: Any, colours: Any, parts: Any, depth: Any) -> tuple[Any, Any, Any]:
