@@ -222,7 +222,8 @@ def paint(
     colours = _enlarged(xp, displayed(backdrop), size // _SAMPLES).reshape(3, -1)
     shown = drawn.shown.reshape(-1)
     materials = xp.where(shown >= 0, drawn.geometry.materials[xp.clip(shown, 0, None)], len(Material))
-    parts = xp.asarray([*(_PART[name] for name in _PART_OF_MATERIAL.values()), 0], dtype=xp.uint8)[materials]
+    part_of_material = xp.asarray([*(_PART[name] for name in _PART_OF_MATERIAL.values()), 0], dtype=xp.uint8)
+    parts = part_of_material[xp.asarray(materials, dtype=xp.int32)]
     copied = _copied(xp, (materials == int(Material.SKIN)).reshape(size, size))
     for shader, group in _SHADERS.items():
         inside = materials == int(group[0])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -22,6 +24,7 @@ from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.files import atomic_path
 from ssgan_core.heads.latent import latent_parameters
+from ssgan_core.heads.parcel import Parcel, pack
 from ssgan_core.heads.render import SyntheticView, render_portrait
 from ssgan_core.heads.sampler import sample_identity
 from ssgan_core.parts import PORTRAIT
@@ -30,9 +33,13 @@ from ssgan_core.progress import Progress, silent
 
 CONTACT_SHEET = "contact.jpg"
 _CONTACT_COLUMNS, _CONTACT_ROWS = 8, 4
-_AHEAD = 3  # views under way or waiting to be written, for each worker
+_AHEAD = 3  # tasks under way or waiting to be written, for each worker
+_DRAWN = 2  # portraits that a device has under way or waiting to be written
 
 _Job = tuple[int, int]  # identity, view
+_Made = tuple[np.ndarray, SyntheticView]  # label, pictures
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ def synthesise(
     seed: int = 0,
     views: int = 1,
     workers: int = 1,
+    device: str = "cpu",
     progress: Progress = silent,
 ) -> SynthReport:
     """Write a data set of synthetic portraits with masks, depth, cameras and generating parameters.
@@ -66,10 +74,12 @@ def synthesise(
         seed: population; also of the cameras (cameras.PoseDistribution).
         views: views of each identity.
         workers: processes; 1 renders in this one.
+        device: "cpu", or a torch device ("cuda") that draws what the workers build. Its pictures are the CPU's but
+            for rounding.
 
     Raises:
-        SsganError: the folder holds something else or another seed, an option is out of range, the disk is
-            full, or a worker died.
+        SsganError: the folder holds something else or another seed, an option is out of range, the device is not
+            there, the disk is full, or a worker died.
     """
     for name, value, low, high in (
         ("count", count, 1, 10**8),
@@ -86,7 +96,8 @@ def synthesise(
         kept = len(jobs) - len(missing)
         _check_same_seed(Path(out), seed)
         progress(kept, len(jobs))
-        for done, (job, made) in enumerate(_rendered(missing, seed, size, workers), start=kept + 1):
+        make = _rendered if device == "cpu" else partial(_drawn, device=device)
+        for done, (job, made) in enumerate(make(missing, seed, size, workers), start=kept + 1):
             label, picture = made
             writer.add(
                 entry_name(*job), picture.image, picture.mask, label, _meta(seed, *job, label), picture.depth
@@ -131,24 +142,52 @@ def _check_same_seed(out: Path, seed: int) -> None:
             )
 
 
-def _rendered(
-    jobs: list[_Job], seed: int, size: int, workers: int
-) -> Iterator[tuple[_Job, tuple[np.ndarray, SyntheticView]]]:
+def _rendered(jobs: list[_Job], seed: int, size: int, workers: int) -> Iterator[tuple[_Job, _Made]]:
     """Jobs with their label and view, in order of the jobs."""
-    # The first is made here in any case: it compiles and caches the kernels for all workers.
-    alone = len(jobs) if workers == 1 else 1
-    for job in jobs[:alone]:
-        yield job, _render(seed, size, job)
-    jobs = jobs[alone:]
-    if not jobs:
+    return _in_order(partial(_render, seed, size), jobs, workers)
+
+
+def _drawn(jobs: list[_Job], seed: int, size: int, workers: int, device: str) -> Iterator[tuple[_Job, _Made]]:
+    """As `_rendered`: the workers build scenes, the device draws them."""
+    from ssgan_core.heads.device import DeviceRenderer  # imports torch, which the workers must not
+
+    renderer = DeviceRenderer(device)
+
+    def draw(parcel: Parcel, same: list[_Job]) -> list[tuple[_Job, _Made]]:
+        labels = [view_label(seed, *job) for job in same]
+        pictures = renderer.render(parcel, labels, size)
+        return list(zip(same, zip(labels, pictures, strict=True), strict=True))
+
+    people = {index: list(same) for index, same in groupby(jobs, key=lambda job: job[0])}
+    # A thread draws while this one writes.
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[list[tuple[_Job, _Made]]]] = deque()
+        for index, parcel in _in_order(partial(_build, seed), list(people), workers):
+            waiting.append(thread.submit(draw, parcel, people[index]))
+            if len(waiting) > _DRAWN:
+                yield from waiting.popleft().result()
+        for future in waiting:
+            yield from future.result()
+
+
+def _in_order(
+    work: Callable[[_Task], _Result], tasks: Sequence[_Task], workers: int
+) -> Iterator[tuple[_Task, _Result]]:
+    """Tasks with their results, in order of the tasks, from so many processes."""
+    # The first is done here in any case: it compiles and caches the kernels for all workers.
+    alone = len(tasks) if workers == 1 else 1
+    for task in tasks[:alone]:
+        yield task, work(task)
+    tasks = tasks[alone:]
+    if not tasks:
         return
     # spawn: a forked child would inherit locks held by other threads of this process
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_ignore_interrupts) as pool:
-        under_way: deque[tuple[_Job, Future[tuple[np.ndarray, SyntheticView]]]] = deque()
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_ignore_interrupts) as pool:
+        under_way: deque[tuple[_Task, Future[_Result]]] = deque()
         try:
-            for job in jobs:
-                under_way.append((job, pool.submit(_render, seed, size, job)))
+            for task in tasks:
+                under_way.append((task, pool.submit(work, task)))
                 if len(under_way) >= _AHEAD * workers:
                     first, future = under_way.popleft()
                     yield first, future.result()
@@ -168,7 +207,11 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _render(seed: int, size: int, job: _Job) -> tuple[np.ndarray, SyntheticView]:
+def _build(seed: int, index: int) -> Parcel:
+    return pack(sample_identity(seed, index))
+
+
+def _render(seed: int, size: int, job: _Job) -> _Made:
     label = view_label(seed, *job)
     return label, render_portrait(sample_identity(seed, job[0]), label, size)
 
