@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,3 +59,36 @@ def pack(identity: Identity) -> Parcel:
         shadow=scene.shadow.nearness.astype(np.float16),
         backdrop=build_backdrop(identity),
     )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A parcel whose arrays lie in shared memory: what is left to send.
+
+    Attributes:
+        rest: the pickled parcel without its arrays.
+        spans: where in the memory each array lies, (first byte, end).
+    """
+
+    rest: bytes
+    spans: list[tuple[int, int]]
+
+
+def store(parcel: Parcel, memory: memoryview) -> Stored | Parcel:
+    """Copy a parcel's arrays into memory of bytes; one that does not fit is given back as it is."""
+    buffers: list[pickle.PickleBuffer] = []
+    rest = pickle.dumps(parcel, protocol=5, buffer_callback=buffers.append)
+    spans, end = [], 0
+    for buffer in buffers:
+        first = -(-end // 64) * 64
+        end = first + buffer.raw().nbytes
+        if end > len(memory):
+            return parcel
+        memory[first:end] = buffer.raw()
+        spans.append((first, end))
+    return Stored(rest, spans)
+
+
+def load(stored: Stored, memory: memoryview) -> Parcel:
+    """The parcel, its arrays still in the memory: they change when that is used again."""
+    return pickle.loads(stored.rest, buffers=[memory[first:end] for first, end in stored.spans])

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.files import atomic_path
 from ssgan_core.heads.latent import latent_parameters
-from ssgan_core.heads.parcel import Parcel, pack
+from ssgan_core.heads.parcel import Parcel, Stored, load, pack, store
 from ssgan_core.heads.render import SyntheticView, render_portrait
 from ssgan_core.heads.sampler import sample_identity
 from ssgan_core.parts import PORTRAIT
@@ -35,6 +36,7 @@ CONTACT_SHEET = "contact.jpg"
 _CONTACT_COLUMNS, _CONTACT_ROWS = 8, 4
 _AHEAD = 3  # tasks under way or waiting to be written, for each worker
 _DRAWN = 2  # portraits that a device has under way or waiting to be written
+_SLOT = 24 << 20  # bytes of shared memory for one parcel; they have 8 to 14 MB
 
 _Job = tuple[int, int]  # identity, view
 _Made = tuple[np.ndarray, SyntheticView]  # label, pictures
@@ -152,18 +154,23 @@ def _drawn(jobs: list[_Job], seed: int, size: int, workers: int, device: str) ->
     from ssgan_core.heads.device import DeviceRenderer  # imports torch, which the workers must not
 
     renderer = DeviceRenderer(device)
-
-    def draw(parcel: Parcel, same: list[_Job]) -> list[tuple[_Job, _Made]]:
-        labels = [view_label(seed, *job) for job in same]
-        pictures = renderer.render(parcel, labels, size)
-        return list(zip(same, zip(labels, pictures, strict=True), strict=True))
-
     people = {index: list(same) for index, same in groupby(jobs, key=lambda job: job[0])}
+    # By the time a worker gets a slot for the second time, what lay in it has been drawn.
+    slots = _AHEAD * workers + _DRAWN + 1 if workers > 1 else 1
+    shared = RawArray("B", slots * _SLOT)
+    tasks = [(index, number % slots) for number, index in enumerate(people)]
+
+    def draw(index: int, parcel: Parcel) -> list[tuple[_Job, _Made]]:
+        labels = [view_label(seed, *job) for job in people[index]]
+        pictures = renderer.render(parcel, labels, size)
+        return list(zip(people[index], zip(labels, pictures, strict=True), strict=True))
+
     # A thread draws while this one writes.
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[list[tuple[_Job, _Made]]]] = deque()
-        for index, parcel in _in_order(partial(_build, seed), list(people), workers):
-            waiting.append(thread.submit(draw, parcel, people[index]))
+        for (index, slot), built in _in_order(partial(_build, seed), tasks, workers, (shared,)):
+            parcel = load(built, _slot(shared, slot)) if isinstance(built, Stored) else built
+            waiting.append(thread.submit(draw, index, parcel))
             if len(waiting) > _DRAWN:
                 yield from waiting.popleft().result()
         for future in waiting:
@@ -171,9 +178,9 @@ def _drawn(jobs: list[_Job], seed: int, size: int, workers: int, device: str) ->
 
 
 def _in_order(
-    work: Callable[[_Task], _Result], tasks: Sequence[_Task], workers: int
+    work: Callable[[_Task], _Result], tasks: Sequence[_Task], workers: int, given: tuple[Any, ...] = ()
 ) -> Iterator[tuple[_Task, _Result]]:
-    """Tasks with their results, in order of the tasks, from so many processes."""
+    """Tasks with their results, in order of the tasks, from so many processes; `given`: see `_begin`."""
     # The first is done here in any case: it compiles and caches the kernels for all workers.
     alone = len(tasks) if workers == 1 else 1
     for task in tasks[:alone]:
@@ -183,7 +190,7 @@ def _in_order(
         return
     # spawn: a forked child would inherit locks held by other threads of this process
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_ignore_interrupts) as pool:
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, _begin, given) as pool:
         under_way: deque[tuple[_Task, Future[_Result]]] = deque()
         try:
             for task in tasks:
@@ -202,13 +209,26 @@ def _in_order(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches all processes of a terminal; only the first one answers it."""
+_shared: Any = None  # in a worker that builds scenes: the memory through which they are handed over
+
+
+def _begin(shared: Any = None) -> None:
+    """What a worker does first."""
+    global _shared
+    _shared = shared
+    # Ctrl-C reaches all processes of a terminal; only the first one answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _build(seed: int, index: int) -> Parcel:
-    return pack(sample_identity(seed, index))
+def _slot(shared: Any, number: int) -> memoryview:
+    return memoryview(shared).cast("B")[number * _SLOT : (number + 1) * _SLOT]
+
+
+def _build(seed: int, task: tuple[int, int]) -> Stored | Parcel:
+    """The scene of an identity; a worker leaves its arrays in a slot of the shared memory."""
+    index, slot = task
+    parcel = pack(sample_identity(seed, index))
+    return parcel if _shared is None else store(parcel, _slot(_shared, slot))
 
 
 def _render(seed: int, size: int, job: _Job) -> _Made:
