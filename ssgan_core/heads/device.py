@@ -68,20 +68,22 @@ class DeviceRenderer:
             look_up = partial(_select, everywhere)
         colours, parts = render.paint(self._library, scene, palette, drawn, backdrop, look_up, self._budget)
         pictures = render.resolve(self._library, colours, parts, drawn.depth(torch))
-        return SyntheticView(*(np.ascontiguousarray(picture.cpu().numpy()) for picture in pictures))
+        return SyntheticView(*(picture.contiguous().cpu().numpy() for picture in pictures))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
     def _unpack(self, parcel: Parcel) -> Scene:
         packed = parcel.scene
-        coarse = self._tensor(parcel.coarse).float()
-        tangents = self._tensor(parcel.tangents).float()
-        chart = torch.cat([self._tensor(parcel.surface_chart), tangents])
         names = (
-            "points", "culled", "open", "strand_points", "strand_widths", "strand_rarity", "segments", "materials",
+            "points", "culled", "open", "strand_points", "strand_tangents", "strand_widths", "strand_rarity",
+            "segments", "materials",
         )  # fmt: skip
         arrays: dict[str, Any] = {name: self._tensor(getattr(packed, name)) for name in names}
+        light, surface = self._tensor(parcel.light).float(), self._tensor(parcel.surface)
+        strands = torch.cat([arrays["strand_tangents"], self._tensor(parcel.strands).float()], dim=1)
+        place = torch.cat([surface, strands])
+        arrays["attributes"] = torch.cat([light[:, :3], place[:, :3], light[:, 3:], place[:, 3:]], dim=1)
         shadow: Any = dataclasses.replace(
             packed.shadow,
             nearness=self._tensor(parcel.shadow).float(),  # pyright: ignore[reportArgumentType]
@@ -89,8 +91,6 @@ class DeviceRenderer:
         return dataclasses.replace(
             packed,
             **arrays,
-            attributes=torch.cat([coarse[:, :3], chart, coarse[:, 3:]], dim=1),  # pyright: ignore[reportArgumentType]
-            strand_tangents=tangents,  # pyright: ignore[reportArgumentType]
             shadow=shadow,
         )
 

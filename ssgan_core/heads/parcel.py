@@ -9,34 +9,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssgan_core.heads.backdrop import build_backdrop
-from ssgan_core.heads.compose import Scene, build_scene
+from ssgan_core.heads.compose import ATTRIBUTES, Scene, build_scene
 from ssgan_core.heads.sampler import Identity
 
-_FINE = slice(3, 6)  # charts: textures are addressed by them
-_COARSE = [0, 1, 2, *range(6, 15)]
+_LIGHT = [0, 1, 2, 6, 7, 8]  # columns of the attributes: normals, ambient light
+_PLACE = [3, 4, 5, *range(9, ATTRIBUTES)]  # charts, extra
 
 
 @dataclass(frozen=True)
 class Parcel:
     """A portrait without a camera, about half as large as its scene.
 
-    Half precision is enough for light, directions and covers; whatever decides what is seen where stays as it is.
+    Half precision is enough for light and normals; whatever decides what is seen where stays as it is.
 
     Attributes:
         identity: who.
-        scene: with empty attributes, tangents and shadow map.
-        surface_chart: [V, 3] float32.
-        coarse: the other columns of the attributes [V + P, 12] float16.
-        tangents: of strands [P, 3] float16.
+        scene: with empty attributes and shadow map.
+        surface: chart and extra of surfaces [V, 3 + EXTRA] float32.
+        strands: extra of strands [P, EXTRA] float16; their chart is the scene's tangents.
+        light: normal and ambient light [V + P, 6] float16.
         shadow: the shadow map's nearness [size, size] float16.
         backdrop: linear colours [s, s, 3] float32.
     """
 
     identity: Identity
     scene: Scene
-    surface_chart: np.ndarray
-    coarse: np.ndarray
-    tangents: np.ndarray
+    surface: np.ndarray
+    strands: np.ndarray
+    light: np.ndarray
     shadow: np.ndarray
     backdrop: np.ndarray
 
@@ -44,18 +44,17 @@ class Parcel:
 def pack(identity: Identity) -> Parcel:
     """Build an identity's scene and pack it."""
     scene = build_scene(identity)
-    nothing = np.zeros((0, 3), np.float32)
+    nothing, count = np.zeros((0, 3), np.float32), len(scene.points)
     return Parcel(
         identity=identity,
         scene=dataclasses.replace(
             scene,
             attributes=nothing,
-            strand_tangents=nothing,
             shadow=dataclasses.replace(scene.shadow, nearness=nothing),
         ),
-        surface_chart=scene.attributes[: len(scene.points), _FINE].copy(),
-        coarse=scene.attributes[:, _COARSE].astype(np.float16),
-        tangents=scene.strand_tangents.astype(np.float16),
+        surface=scene.attributes[:count, _PLACE],
+        strands=scene.attributes[count:, 9:].astype(np.float16),
+        light=scene.attributes[:, _LIGHT].astype(np.float16),
         shadow=scene.shadow.nearness.astype(np.float16),
         backdrop=build_backdrop(identity),
     )

@@ -422,7 +422,8 @@ def skin_part(xp: Any, samples: Samples) -> Any:
     result = xp.where(y < jaw, _PART["neck"], _PART["skin"])
     result = xp.where(nose, _PART["nose"], result)
     result = xp.where(extra[4] > 0.5, _PART["ears"], result)
-    result = xp.where(extra[0] > 0.5, _PART["hair"], result)
+    # A cover of one half, as bald heads and cornrows have it, is skin, whatever rounding does.
+    result = xp.where(extra[0] > 0.51, _PART["hair"], result)
     result = xp.where((extra[2] > 0.5) | (extra[5] > 0.5), _PART["mouth"], result)
     return xp.asarray(result, dtype=xp.uint8)
 
@@ -449,7 +450,7 @@ def resolve(xp: Any, colours: Any, parts: Any, depth: Any) -> tuple[Any, Any, An
     for i in range(k):
         for j in range(k):
             image += colours[:, i::k, j::k]
-    image = xp.asarray(xp.moveaxis(image, 0, -1) * (255.0 / k**2) + 0.5, dtype=xp.uint8)
+    image = xp.asarray(xp.stack([*image], axis=-1) * (255.0 / k**2) + 0.5, dtype=xp.uint8)
 
     part = [parts[i::k, j::k] + 0 for i in range(k) for j in range(k)]
     centre = part[k * k // 2]

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,35 @@ def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path):
     synthesise(tmp_path / "one", count=4, size=16, seed=5, views=2, workers=1)
     synthesise(tmp_path / "two", count=4, size=16, seed=5, views=2, workers=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_device_writes_the_same_data_set_but_for_rounding(tmp_path: Path):
+    """`cpu:0` is the CPU to torch, and not the kernels' `cpu`."""
+    options = {"count": 3, "size": 32, "seed": 2, "views": 2}
+    synthesise(tmp_path / "kernels", **options)
+    for workers in (1, 2):
+        report = synthesise(tmp_path / str(workers), **options, workers=workers, device="cpu:0")
+        assert (report.written, report.kept) == (6, 0)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    data, other = (PortraitDataset.open(tmp_path / name) for name in ("kernels", "2"))
+    assert list(data.names) == list(other.names)
+    assert (data.labels == other.labels).all()
+    for i in range(len(data)):
+        assert data.meta(i) == other.meta(i)
+        assert (data.mask(i) == other.mask(i)).mean() >= 0.998
+        assert (np.abs(data.image(i).astype(int) - other.image(i)) <= 2).mean() >= 0.995
+
+
+def test_a_device_goes_on_in_the_middle_of_an_identity(tmp_path: Path):
+    synthesise(tmp_path, count=1, size=16, views=2, device="cpu:0")
+    report = synthesise(tmp_path, count=2, size=16, views=3, device="cpu:0")
+    assert (report.written, report.kept) == (4, 2)
+
+
+def test_workers_import_no_torch():
+    """Each would take half a gigabyte and seconds to start."""
+    code = "import sys, ssgan_core.heads.synth; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_second_run_redoes_nothing_and_a_larger_count_goes_on(
