@@ -73,7 +73,7 @@ def render_portrait(identity: Identity, label: np.ndarray, size: int) -> Synthet
         drawn,
         _backdrop(identity),
         partial(gather, scene, projection),
-        _CHUNK,
+        CHUNK,
     )
     return SyntheticView(*resolve(np, colours, parts, drawn.depth(np)))
 
@@ -306,7 +306,7 @@ _SHADERS: dict[Callable[[Any, Samples, Palette], Any], tuple[Material, ...]] = {
     _shade_lens: (Material.LENS,),
     _shade_metal: (Material.METAL,),
 }
-_CHUNK = 1 << 14  # samples that are shaded at once: what they need fits into the cache
+CHUNK = 1 << 14  # samples that are shaded at once: what they need fits into the cache
 
 
 def gather(scene: Scene, projection: raster.Projection, drawn: Drawn, chosen: np.ndarray) -> Samples:
