@@ -4,8 +4,8 @@
     python -m benchmarks.portraits --size 256 --device cuda
 
 Prints a table and, last, one line of JSON. On the CPU the figures are processor time of this process, so that what else
-runs matters less; set OMP_NUM_THREADS=1. With a GPU, building stays on the CPU (`pack` is what handing over adds), and `device` is wall
-time from the packed scene to the finished picture on the host.
+runs matters less; set OMP_NUM_THREADS=1. With a GPU, building stays on the CPU (`pack` is what handing over adds), and
+`device` is wall time from the packed scene to the finished picture on the host.
 """
 
 from __future__ import annotations

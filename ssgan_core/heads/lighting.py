@@ -115,8 +115,19 @@ def lamp_view(direction: np.ndarray, size: int, points: np.ndarray, triangles: n
 
 def _view(rows: np.ndarray, size: int, points: np.ndarray, triangles: np.ndarray) -> LampView:
     nearness, shown = raster.empty_buffers(size)
-    raster.rasterise(points @ rows[:, :3].T + rows[:, 3], triangles, 0, False, nearness, shown)
+    raster.rasterise(_mapped(points, rows), triangles, 0, False, nearness, shown)
     return LampView(np.maximum(nearness, -1e3), rows)
+
+
+@entry
+def _mapped(points, rows):
+    """Points [P, 3] on a map; without BLAS, whose threads cost more than they gain on so little."""
+    result = np.empty((points.shape[0], 3), np.float32)
+    for p in range(points.shape[0]):
+        x, y, z = points[p, 0], points[p, 1], points[p, 2]
+        for k in range(3):
+            result[p, k] = rows[k, 0] * x + rows[k, 1] * y + rows[k, 2] * z + rows[k, 3]
+    return result
 
 
 def _rows(direction: np.ndarray, size: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,11 +108,11 @@ def rasterise(screen, triangles, first, cull, nearness, shown):
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0.0 or (cull and area > 0.0):
             continue
-        left = max(math.ceil(min(ax, bx, cx) - half), 0)
-        right = min(math.floor(max(ax, bx, cx) - half), size - 1)
-        top = max(math.ceil(min(ay, by, cy) - half), 0)
-        bottom = min(math.floor(max(ay, by, cy) - half), size - 1)
-        if left > right or top > bottom:
+        left, right = _columns(min(ax, bx, cx) - half, max(ax, bx, cx) - half, width)
+        if left > right:
+            continue
+        top, bottom = _columns(min(ay, by, cy) - half, max(ay, by, cy) - half, width)
+        if top > bottom:
             continue
         az, bz, cz = screen[a, 2], screen[b, 2], screen[c, 2]
         i, j = top // _BLOCK, left // _BLOCK
@@ -138,14 +137,22 @@ def rasterise(screen, triangles, first, cull, nearness, shown):
             low, high = _clipped(low, high, ux, x0 + (dy * uy + slack) * ru)
             low, high = _clipped(low, high, vx, x0 + (dy * vy + slack) * rv)
             low, high = _clipped(low, high, wx, x0 + (dy * wy + np.float32(1) + slack) * rw)
-            # math.ceil and math.floor, in cheaper instructions.
-            begin = size - np.int32(width - min(low, width))
-            end = np.int32(max(high, np.float32(-1)) + np.float32(1)) - 1
+            begin, end = _columns(low, high, width)
             for column in range(begin, end + 1):
                 n = np.float32(az + dy * ny + (np.float32(column) - x0) * nx)
                 if n > nearness[row, column]:
                     nearness[row, column] = n
                     shown[row, column] = first + t
+
+
+@kernel
+def _columns(low, high, width):
+    """The first whole number from `low` on and the last up to `high`, within 0 to width - 1, as math.ceil and floor."""
+    zero, one = np.float32(0), np.float32(1)
+    size = np.int32(width)
+    first = size - np.int32(width - min(max(low, zero), width))
+    last = np.int32(min(max(high, -one) + one, width)) - np.int32(1)
+    return first, last
 
 
 @kernel

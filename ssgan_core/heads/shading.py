@@ -93,13 +93,14 @@ def bump(
 
 
 def lookup(xp: Any, texture: Array, u: Array, v: Array, *channels: int) -> list[Array]:
-    """Bilinear values [n] of channels of a repeating texture [C, S, S] at u, v in tiles."""
+    """Bilinear values [n] of channels of a repeating texture [C, S, S], S a power of two, at u, v in tiles."""
     size = texture.shape[-1]
     x, y = u * size, v * size
     left, top = xp.floor(x), xp.floor(y)
     fx, fy = x - left, y - top
-    i, j = xp.asarray(left, dtype=xp.int32) % size, xp.asarray(top, dtype=xp.int32) % size
-    i1, j1 = (i + 1) % size, (j + 1) % size
+    last = size - 1  # of a power of two: its bits wrap around cheaply, below zero too
+    i, j = xp.asarray(left, dtype=xp.int32) & last, xp.asarray(top, dtype=xp.int32) & last
+    i1, j1 = (i + 1) & last, (j + 1) & last
     corners = (j * size + i, j * size + i1, j1 * size + i, j1 * size + i1)
     weights = ((1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy)
     result = []
