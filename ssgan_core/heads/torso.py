@@ -50,7 +50,7 @@ class Torso:
         weights = ((1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u)
         corners = ((top, left), (top, right), (top + 1, left), (top + 1, right))
         both = np.concatenate([self.points, self.normals], axis=-1)
-        value = sum(weight * both[corner] for weight, corner in zip(weights, corners, strict=True))
+        value = np.sum([w * both[corner] for w, corner in zip(weights, corners, strict=True)], axis=0)
         return value[..., :3] + (lift * self.scale)[..., None] * unit(value[..., 3:])
 
 
