@@ -8,11 +8,11 @@ minus true: bias (median), median absolute error with the bias and without it, s
 squares).
 
 The slope is then taken apart. Points of a face are followed by geometry instead of the network: the 468 points are
-laid onto a head where the network sees them in its frontal view, and carried to other views by depth. *solver* is the
-slope for the canonical mesh itself, seen by true cameras; *head* for the followed points of our heads; *network* for
-the points that the network finds in those views. What solver and head lose is a matter of the mesh's or the heads'
-shape; what only the network loses is the network's. Rendered afresh for the data set's first identities, one angle
-varied at a time.
+laid onto a head's skin where the network sees them in its frontal view, and carried to other views by depth. *solver*
+is the slope for the canonical mesh itself, seen by true cameras; *head* for the followed points of our heads; *network*
+for the points that the network finds in those views. What solver and head lose is a matter of the mesh's or the heads'
+shape; what only the network loses is the network's. *Bias of head* is how the followed points stand against the mesh
+when the camera is frontal. Rendered afresh for the data set's first identities, one angle varied at a time.
 
 Prints tables and, last, one line of JSON.
 """
@@ -34,11 +34,13 @@ from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
 from ssgan_core.heads.render import render_portrait
 from ssgan_core.heads.sampler import sample_identity
+from ssgan_core.parts import PORTRAIT
 from ssgan_core.preparation import pose
 from ssgan_core.preparation.faces import FaceFinder, FindsFace
 from ssgan_core.preparation.mesh import canonical_mesh
 
 _EASY_YAW = 0.6  # radians up to which a face has to be found
+_BEFORE_SKIN = [PORTRAIT.names.index(name) for name in ("hair", "hat", "glasses")]
 _SWEEP = (-0.3, -0.15, 0.15, 0.3)  # radians of the views whose slope is taken apart
 
 
@@ -121,7 +123,7 @@ def identities(data: PortraitDataset, most: int) -> list[tuple[int, int]]:
 
 
 def slopes(finder: FindsFace, people: list[tuple[int, int]], size: int) -> dict[str, dict[str, float]]:
-    """Slopes of yaw and pitch of solver, head and network; see the module's head."""
+    """Slopes of yaw and pitch of solver, head and network, and the head's bias in degrees; see the module's head."""
     result: dict[str, dict[str, float]] = {}
     mesh = canonical_mesh().points
     for axis, name in enumerate(("yaw", "pitch")):
@@ -133,7 +135,8 @@ def slopes(finder: FindsFace, people: list[tuple[int, int]], size: int) -> dict[
                 points = finder(frontal.image).points
             except SsganError:
                 continue
-            world = lifted(points, frontal.depth)
+            # Hair lies before the forehead and moves otherwise than the points that the network puts there.
+            world = lifted(points, np.where(np.isin(frontal.mask, _BEFORE_SKIN), 0, frontal.depth))
             for angle in _SWEEP:
                 angles = np.array([angle, 0.0]) if axis == 0 else np.array([0.0, angle])
                 label = cameras.label(*angles)
@@ -147,6 +150,8 @@ def slopes(finder: FindsFace, people: list[tuple[int, int]], size: int) -> dict[
         result[name] = {
             kind: slope(*np.array(pairs).T) if pairs else float("nan") for kind, pairs in kinds.items()
         }
+        misses = [found - angle for angle, found in kinds["head"]]
+        result[name]["head_bias"] = float(np.rad2deg(np.mean(misses))) if misses else float("nan")
     return result
 
 
@@ -191,10 +196,11 @@ def report(facts: dict[str, Any]) -> None:
         )
     if facts["slopes"]:
         table = Table(title="where the slope comes from")
-        for column in ("angle", "solver", "head", "network"):
+        for column in ("angle", "solver", "head", "network", "bias of head, degrees"):
             table.add_column(column, justify="left" if column == "angle" else "right")
         for name, row in facts["slopes"].items():
-            table.add_row(name, *(f"{row[kind]:.3f}" for kind in ("solver", "head", "network")))
+            kinds = (f"{row[kind]:.3f}" for kind in ("solver", "head", "network"))
+            table.add_row(name, *kinds, f"{row['head_bias']:.2f}")
         console.print(table)
 
 
