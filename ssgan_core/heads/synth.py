@@ -35,6 +35,7 @@ from ssgan_core.progress import Progress, silent
 CONTACT_SHEET = "contact.jpg"
 _CONTACT_COLUMNS, _CONTACT_ROWS = 8, 4
 _AHEAD = 3  # tasks under way or waiting to be written, for each worker
+_TOGETHER = 8  # views of one identity that a worker makes before they are written
 _DRAWN = 2  # portraits that a device has under way or waiting to be written
 _SLOT = 24 << 20  # bytes of shared memory for one parcel; they have 8 to 14 MB
 
@@ -146,7 +147,14 @@ def _check_same_seed(out: Path, seed: int) -> None:
 
 def _rendered(jobs: list[_Job], seed: int, size: int, workers: int) -> Iterator[tuple[_Job, _Made]]:
     """Jobs with their label and view, in order of the jobs."""
-    return _in_order(partial(_render, seed, size), jobs, workers)
+    tasks = [
+        same[start : start + _TOGETHER]
+        for _, group in groupby(jobs, key=lambda job: job[0])
+        for same in [list(group)]
+        for start in range(0, len(same), _TOGETHER)
+    ]
+    for same, made in _in_order(partial(_each, partial(_render, seed, size)), tasks, workers):
+        yield from zip(same, made, strict=True)
 
 
 def _drawn(jobs: list[_Job], seed: int, size: int, workers: int, device: str) -> Iterator[tuple[_Job, _Made]]:
@@ -229,6 +237,11 @@ def _build(seed: int, task: tuple[int, int]) -> Stored | Parcel:
     index, slot = task
     parcel = pack(sample_identity(seed, index))
     return parcel if _shared is None else store(parcel, _slot(_shared, slot))
+
+
+def _each(render: Callable[[_Job], _Made], jobs: list[_Job]) -> list[_Made]:
+    """Views of one identity, whose scene is built once."""
+    return [render(job) for job in jobs]
 
 
 def _render(seed: int, size: int, job: _Job) -> _Made:
