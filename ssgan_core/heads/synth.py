@@ -37,7 +37,7 @@ _CONTACT_COLUMNS, _CONTACT_ROWS = 8, 4
 _AHEAD = 3  # tasks under way or waiting to be written, for each worker
 _TOGETHER = 8  # views of one identity that a worker makes before they are written
 _DRAWN = 2  # portraits that a device has under way or waiting to be written
-_SLOT = 24 << 20  # bytes of shared memory for one parcel; they have 8 to 14 MB
+_SLOT = 24 << 20  # bytes of shared memory for one parcel; they have 4 to 12 MB
 
 _Job = tuple[int, int]  # identity, view
 _Made = tuple[np.ndarray, SyntheticView]  # label, pictures
