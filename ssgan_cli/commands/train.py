@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="Data set: a folder or a stored zip.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Data set: a folder or a stored zip. Or synth: for portraits rendered meanwhile, with options as in "
+            "synth:heads=20000,views=2,seed=0,reuse=4,workers=0 (the defaults)."
+        ),
+    ],
     config: Annotated[str, typer.Option(help="Recipe: a YAML file or a shipped one's name.")] = "smoke_cpu",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting of the recipe: section.key=value.")
@@ -47,40 +53,37 @@ def train(
 
     Writes config.yaml, stats.jsonl, model-….safetensors, state.pt and grid-….png (image, mask, depth, views).
 
-    Example: ssgan train data/heads --config smoke_cpu --set training.kimg=20
+    With **synth:**, other processes render synthetic portraits while this one trains: so many heads, views of
+    each, the population's seed, how many times each view is shown, and how many processes (0: one a core but one).
+
+    Examples: ssgan train data/heads --config smoke_cpu --set training.kimg=20; ssgan train synth: --config 128
     """
     from ssgan_core.config import load_config
-    from ssgan_core.dataset.reader import PortraitDataset
     from ssgan_core.synthesis import choose_device
     from ssgan_core.training import runs
-    from ssgan_core.training.data import StoredPortraits
     from ssgan_core.training.loop import train as train_model
+    from ssgan_core.training.opening import open_source
 
     output = Output(as_json)
     recipe = load_config(config, settings)
     chosen_device = choose_device(device.value)
-    source = StoredPortraits(PortraitDataset.open(data, recipe.model.resolution))
-    if dry_run:
-        _dry_run(output, recipe, source, chosen_device)
-        return
-    folder = run
-    if folder is None:
-        run_name = name or Path(config).stem
-        folder = None if new else runs.unfinished_run(out, run_name, recipe, source)
-        if folder is not None:
-            output.note(f"continuing {folder} (--new begins a new run instead)")
-        folder = folder or runs.create_run(out, run_name)
-    output.say(f"run {folder}: {len(source)} portraits of {source.resolution} px on {chosen_device}")
-    announce_renderer(output, chosen_device, recipe.model.backend)
-    with _StopSignals(output).caught() as stop, output.progress("training", "images") as progress:
-        result = train_model(
-            source,
-            recipe,
-            folder,
-            device=chosen_device,
-            progress=progress,
-            should_stop=stop.asked,
-        )
+    with closing(open_source(data, recipe.model.resolution)) as source:
+        if dry_run:
+            _dry_run(output, recipe, source, chosen_device)
+            return
+        folder = run
+        if folder is None:
+            run_name = name or Path(config).stem
+            folder = None if new else runs.unfinished_run(out, run_name, recipe, source)
+            if folder is not None:
+                output.note(f"continuing {folder} (--new begins a new run instead)")
+            folder = folder or runs.create_run(out, run_name)
+        output.say(f"run {folder}: {len(source)} portraits of {source.resolution} px on {chosen_device}")
+        announce_renderer(output, chosen_device, recipe.model.backend)
+        with _StopSignals(output).caught() as stop, output.progress("training", "images") as progress:
+            result = train_model(
+                source, recipe, folder, device=chosen_device, progress=progress, should_stop=stop.asked
+            )
     _report(output, folder, result)
     if not result.finished:
         output.note("stopped and saved; run the same command again to continue")

@@ -69,18 +69,18 @@ def train(
     runs.claim(run, config, source)
     sweep_temporaries(run)
     total, batch_size = schedule.total_images, config.training.batch
+    state = TrainingState.create(config, source.schema, device)
+    resumed = (run / runs.STATE_NAME).exists()
+    if resumed:
+        state.restore(run)
+    runs.rewind_stats(run, state.images if resumed else -1)
 
     def measuring(done: int, total: int, note: str = "") -> None:
-        progress(0, schedule.total_images, f"measuring the data, {done} of {total}")
+        progress(state.images, schedule.total_images, f"measuring the data, {done} of {total}")
 
     facts = gather_facts(source, config.model.part_resolution, config.data.mirror, measuring)
     monitor = Monitor(facts, config.model.latent, config.seed, device)
-    state = TrainingState.create(config, source.schema, device)
-    if (run / runs.STATE_NAME).exists():
-        state.restore(run)
-        runs.rewind_stats(run, state.images)
-    else:
-        runs.rewind_stats(run, -1)
+    if not resumed:
         for generator in (state.generator, state.average):
             generator.parts.layout_prior.copy_(facts.layout)
             generator.set_shell_width(schedule.shell_width(0))
