@@ -18,7 +18,7 @@ from ssgan_core.heads.torso import COLUMNS, Torso, torso_of
 
 _STREAM = 7_301
 _LOWEST = 2.0  # drop at which the sheet leaves the body and hangs
-_ROWS = 40
+_ROWS = 32
 _FABRIC_RADIUS = 0.62  # where the fabric coordinates put the ring around the neck
 _EASE = 0.04  # of cloth above the torso's grid
 
@@ -276,7 +276,7 @@ def _hood(torso: Torso, rng: np.random.Generator) -> list[Part]:
     up = np.array([0.0, 1.0, 0.0])
     phase = rng.uniform(0, 2 * np.pi, 6)
     rings = []
-    for turn in np.linspace(1.35 * np.pi, -0.6 * np.pi, 30):
+    for turn in np.linspace(1.35 * np.pi, -0.6 * np.pi, 26):
         wave = 0.12 * np.sin(2 * angle + turn + phase[0]) + 0.10 * np.sin(5 * angle - 2 * turn + phase[1])
         crease = np.sin(
             3.5 * turn + phase[2] + 1.2 * np.sin(2 * angle + phase[3]) + 0.8 * np.sin(5 * angle + phase[4])

@@ -17,7 +17,7 @@ from ssgan_core.heads.solids import Part, ball, blur_around, blur_rows, join, sh
 from ssgan_core.heads.template import template
 
 _STREAM = 7_305
-_COLUMNS = 96
+_COLUMNS = 72
 CLEARANCE = 0.018  # above the hull: flattened hair lies below it
 _CHART_RADIUS = 0.2
 
@@ -121,7 +121,7 @@ def _beanie(bust: Bust, rng: np.random.Generator) -> list[Part]:
     thick = rng.uniform(0.012, 0.017)
 
     # The cap itself, from its top to under the cuff: loose above, gathered at the crown.
-    share = np.linspace(0.0, 1.0, 30) ** 0.8
+    share = np.linspace(0.0, 1.0, 24) ** 0.8
     loose = smoothstep(0.66, 0.2, share)[:, None]
     wave = 0.5 * np.sin(2 * angle + phase[0] + 5 * share[:, None]) + 0.5 * np.sin(
         3 * angle + phase[1] - 7 * share[:, None]
@@ -159,7 +159,7 @@ def _beanie(bust: Bust, rng: np.random.Generator) -> list[Part]:
 def _cap(bust: Bust, rng: np.random.Generator) -> list[Part]:
     skull = _Skull(bust, 7.88 + rng.uniform(-0.03, 0.05), 7.20)
     angle = skull.angle
-    share = np.linspace(0.0, 1.0, 30)
+    share = np.linspace(0.0, 1.0, 24)
     # Six panels, puffed between their seams; the two in front stand up.
     puff = np.abs(np.sin(3 * angle)) ** 0.6
     stand = smoothstep(1.1, 0.2, np.abs((angle + np.pi) % (2 * np.pi) - np.pi))
@@ -257,7 +257,7 @@ def _brimmed(bust: Bust, rng: np.random.Generator) -> list[Part]:
     curl = rng.uniform(0.12, 0.30)
     cos = np.cos(angle)
     rise = curl * (0.75 - 0.95 * cos - 0.95 * cos**2)  # of the rim, relative to the brim's width
-    out = np.linspace(0.0, 1.0, 12)[:, None]
+    out = np.linspace(0.0, 1.0, 10)[:, None]
     wave = 0.03 * np.sin(2 * angle + rng.uniform(0, 2 * np.pi)) + 0.02 * np.sin(
         3 * angle + rng.uniform(0, 2 * np.pi)
     )

@@ -90,6 +90,7 @@ class _Front:
         self.gap = max(0.29 * apart, 0.052 * bust.scale / 0.27) + thickness
         self.middle = np.array([0.5 * (left[0] + right[0]), 0.5 * (left[1] + right[1]) - 0.05 * self.height])
         self.face = bust.points[_face()].astype(float)
+        self.relief = _relief(self.face)
         outlines = np.concatenate([self.outline(1), self.outline(-1)])
         self.z = 0.0
         need = self.skin_before(outlines) + 0.5 * thickness + _CLEARANCE - self.place(outlines)[:, 2]
@@ -101,10 +102,10 @@ class _Front:
         x, y = flat[..., 0] - self.middle[0], flat[..., 1] - self.middle[1]
         return np.stack([flat[..., 0], flat[..., 1], self.z - _WRAP * x * x + _TILT * y], axis=-1)
 
-    def skin_before(self, flat: np.ndarray, reach: float = 0.008) -> np.ndarray:
+    def skin_before(self, flat: np.ndarray) -> np.ndarray:
         """z [n] of the foremost skin around places [n, 2]."""
-        near = ((self.face[None, :, :2] - flat[:, None]) ** 2).sum(axis=-1) < reach * reach
-        return np.where(near, self.face[None, :, 2], -np.inf).max(axis=1)
+        cell = ((flat - _RELIEF_CORNER) / _RELIEF_CELL).astype(int).clip(0, np.array(self.relief.shape) - 1)
+        return self.relief[cell[:, 0], cell[:, 1]]
 
     def _lens_need(self) -> float:
         """The z at which lenses stay clear of what lies behind them: lashes, brows, cheeks."""
@@ -208,11 +209,24 @@ class _Front:
         if not thick:
             for side in (1, -1):
                 flat = self.middle + np.array([side * (0.36 * self.gap), -0.08 * self.height])
-                skin = float(self.skin_before(flat[None], 0.006)[0])
+                skin = float(self.skin_before(flat[None])[0])
                 rim = self.place(flat)[2]
                 centre = np.array([*flat, max(min(skin + 0.003, rim - 0.002), rim - 0.02)])
                 parts.append(ball(centre, np.array([0.0026, 0.0075, 0.0042]), 7, 10))
         return parts
+
+
+_RELIEF_CORNER, _RELIEF_CELL, _RELIEF_SHAPE = np.array([-0.22, -0.10]), 0.005, (88, 60)
+
+
+def _relief(skin: np.ndarray) -> np.ndarray:
+    """The foremost z in cells of x and y, or in a neighbouring cell; -1 where there is no skin."""
+    cell = ((skin[:, :2] - _RELIEF_CORNER) / _RELIEF_CELL).astype(int).clip(0, np.array(_RELIEF_SHAPE) - 1)
+    relief = np.full(_RELIEF_SHAPE, -1.0)
+    np.maximum.at(relief, (cell[:, 0], cell[:, 1]), skin[:, 2])
+    for axis in (0, 1):
+        relief = np.maximum.reduce([relief, np.roll(relief, 1, axis), np.roll(relief, -1, axis)])
+    return relief
 
 
 @cache
