@@ -79,6 +79,17 @@ def test_terminated_training_saves_and_resumes_to_the_same_weights(ssgan, spawn,
     assert one.sha256 == other.sha256
 
 
+def test_streams_are_checked_before_anything_is_written(ssgan, recipe, tmp_path):
+    train = ["train", "--config", recipe, "--out", tmp_path / "runs", "--device", "cpu"]
+    result = ssgan(*train, "synth:head=6")
+    assert result.exit_code == 1
+    assert "did you mean 'heads'?" in result.stderr
+    result = ssgan(*train, "synth:heads=1000,views=3", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "3,000 portraits, with depth" in result.stdout
+    assert not (tmp_path / "runs").exists()
+
+
 def test_dry_run_trains_nothing(ssgan, tiny_data, recipe, tmp_path):
     result = ssgan("train", tiny_data, "--config", recipe, "--dry-run", "--out", tmp_path / "runs")
     assert result.exit_code == 0, result.output

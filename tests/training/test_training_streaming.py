@@ -15,15 +15,18 @@ import numpy as np
 import pytest
 import torch
 from fake_portraits import FakeRenderer
+from typer.testing import CliRunner
 
+from ssgan_cli.app import app
 from ssgan_core import cameras
 from ssgan_core.checkpoints import load_model
-from ssgan_core.config import config_from_json
+from ssgan_core.config import config_from_json, dump_config
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.training import runs
 from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.loop import train
+from ssgan_core.training.streaming.heads import HeadRenderer
 from ssgan_core.training.streaming.order import ShowOrder, Window, plan_window
 from ssgan_core.training.streaming.source import StreamedPortraits
 from ssgan_core.training.streaming.spec import StreamSpec, parse_stream
@@ -244,6 +247,12 @@ def alive(pid):
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
+def environment(**more):
+    """Of a process that finds the fake renderer."""
+    here = Path(__file__).parent
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])]), **more}
+
+
 def wait_for(condition, seconds=10.0):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -313,12 +322,8 @@ if __name__ == "__main__":
 def test_no_process_outlives_the_trainer(tmp_path, seconds, end):
     script = tmp_path / "orphans.py"
     script.write_text(ORPHANS)
-    here = Path(__file__).parent
-    paths = os.pathsep.join([str(here), str(here.parents[1])])
-    result = subprocess.run(
-        [sys.executable, script, str(seconds), end],
-        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    command = [sys.executable, script, str(seconds), end]
+    result = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
     assert result.returncode == {"kill": -9, "raise": 1, "return": 0}[end], result.stderr
     pid = int(result.stdout)
     wait_for(lambda: not alive(pid))
@@ -345,23 +350,6 @@ def test_too_little_shared_memory_is_said_before_it_is_used(opened, monkeypatch)
 # ------------------------------------------------------------------------------------------- training
 
 
-def test_training_on_a_stream_resumes_to_the_same_weights(opened, tmp_path):
-    """Warm-up and adversarial steps both, with a stop between and another number of processes."""
-    config, cpu = recipe(kimg=0.016, warmup_kimg=0.008), torch.device("cpu")
-    straight = train(opened(), config, tmp_path / "straight", device=cpu)
-    stops = iter([False, False, True])
-    train(opened(), config, tmp_path / "resumed", device=cpu, should_stop=lambda: next(stops))
-    resumed = train(opened(replace(SPEC, workers=2)), config, tmp_path / "resumed", device=cpu)
-    assert straight.finished
-    assert resumed.finished
-    rows = runs.read_stats(tmp_path / "straight")
-    assert "warmup_image" in rows[1]
-    assert "loss_d" in rows[-1]
-    one, other = (load_model(result.model) for result in (straight, resumed))
-    assert one.tensors.keys() == other.tensors.keys()
-    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
-
-
 def test_another_stream_does_not_continue_a_run(opened, tmp_path):
     run, cpu = tmp_path / "run", torch.device("cpu")
     train(opened(), recipe(kimg=0.004), run, device=cpu)
@@ -378,3 +366,77 @@ def test_slow_rendering_shows_in_the_rows(opened, tmp_path):
     waits = [row["wait_seconds"] for row in runs.read_stats(tmp_path / "run")]
     assert waits[0] == 0
     assert sum(waits) > 0.1
+
+
+# ----------------------------------------------------------------------------------- the command line
+
+COMMAND = """
+import ssgan_core.training.streaming.source as source
+from fake_portraits import FakeRenderer
+from ssgan_cli.app import main
+source.HeadRenderer = FakeRenderer
+main()
+"""
+
+
+@pytest.fixture
+def one_thread():
+    """As many threads as the process has that is stopped: sums depend on how they are split."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_terminated_command_saves_and_goes_on_with_more_processes(tmp_path, monkeypatch):
+    """From the warm-up into the adversarial game, and to the weights of a run that never stopped."""
+    config = tmp_path / "tiny.yaml"
+    config.write_text(dump_config(recipe(kimg=0.04, snapshot_kimg=1.0, warmup_kimg=0.024)))
+    stream, options = "synth:heads=6,views=2,workers=", ["--config", str(config), "--device", "cpu"]
+    stopped, straight = tmp_path / "stopped", tmp_path / "straight"
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "train", stream + "1", *options, "--run", stopped],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(OMP_NUM_THREADS="1"),
+    )  # fmt: skip
+    wait_for(lambda: len(runs.read_stats(stopped)) > 1, 60)
+    workers = [
+        int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ]
+    assert workers
+    for pid in (*workers, process.pid):  # as a batch system tells every process of a job
+        os.kill(pid, signal.SIGTERM)
+    _, trouble = process.communicate(timeout=60)
+    assert process.returncode == 143, trouble
+    assert "run the same command again" in trouble
+    wait_for(lambda: not any(alive(pid) for pid in workers))
+    assert (stopped / runs.STATE_NAME).exists()
+    assert not runs.model_path(stopped, 40).exists()
+    monkeypatch.setattr("ssgan_core.training.streaming.source.HeadRenderer", FakeRenderer)
+    for run in (stopped, straight):
+        result = CliRunner().invoke(app, ["train", stream + "2", *options, "--run", str(run)])
+        assert result.exit_code == 0, result.output
+    rows = runs.read_stats(straight)
+    assert "warmup_image" in rows[1]
+    assert "loss_d" in rows[-1]
+    one, other = (load_model(runs.model_path(run, 40)) for run in (stopped, straight))
+    assert one.sha256 == other.sha256
+
+
+def test_the_real_portraits_come_as_a_data_set_would_hold_them():
+    spec, who = StreamSpec(heads=2, views=2, seed=4, workers=1), HeadRenderer()
+    source = StreamedPortraits(spec, SIZE)
+    try:
+        batch = next(source.batches(recipe(batch=8), 0, 8))
+    finally:
+        source.close()
+    for i, index in enumerate(batch.indices.tolist()):
+        if not batch.mirrored[i]:
+            identity, view = divmod(index, 2)
+            picture = list(who.views(4, identity, 2, SIZE))[view]
+            assert np.array_equal(batch.images[i].numpy(), picture.image.transpose(2, 0, 1))
+            assert np.array_equal(batch.masks[i].numpy(), picture.mask)
+            assert np.abs(batch.depths[i, 0].numpy() - picture.depth).max() < 3e-5
+            assert np.array_equal(batch.labels[i].numpy(), who.label(4, identity, view))
+            assert np.array_equal(batch.parameters[i].numpy(), who.parameters(4, identity))
+    assert not batch.mirrored.all()
