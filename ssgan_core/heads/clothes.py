@@ -17,7 +17,7 @@ from ssgan_core.heads.solids import Part, ball, blur_rows, join, oval, sheet, sm
 from ssgan_core.heads.torso import COLUMNS, Torso, torso_of
 
 _STREAM = 7_301
-_LOWEST = 2.0  # drop at which the sheet leaves the body and hangs
+_LOWEST = 2.45  # drop at which the sheet leaves the body and hangs
 _ROWS = 32
 _FABRIC_RADIUS = 0.62  # where the fabric coordinates put the ring around the neck
 _EASE = 0.04  # of cloth above the torso's grid
@@ -89,7 +89,8 @@ def _body(
     """
     angle = _angles()
     far = (_LOWEST - opening) * np.linspace(0, 1, _ROWS)[:, None] ** 1.3
-    lift = ease + folds(angle, opening + far) * smoothstep(*gathered, far)
+    # Folds never press the cloth into the skin.
+    lift = (ease + folds(angle, opening + far) * smoothstep(*gathered, far)).clip(0.4 * ease)
     if hem:
         steps = [
             (0.16, -0.6), (0.02, -0.7), (0.0, -0.55), (0.0, -0.2), (0.015, 0.0), (0.8 * hem, 0.05), (hem, -0.12),
@@ -104,9 +105,9 @@ def _body(
     fall = (
         unit(points[-1:] - points[-2:-1])
         + np.array([0.0, -0.5, 0.0])
-        + 0.2 * unit((points[-1:] - points[-1:].mean(axis=1)) * np.array([1.0, 0.0, 1.0]))
+        + 0.45 * unit((points[-1:] - points[-1:].mean(axis=1)) * np.array([1.0, 0.0, 1.0]))
     )
-    points = np.concatenate([points, points[-1:] + 0.8 * torso.scale * fall])
+    points = np.concatenate([points, points[-1:] + 1.3 * torso.scale * fall])
     chart = _fabric(torso, np.broadcast_to(angle, drop.shape), drop, 0.0)
     chart = np.concatenate([chart, chart[-1:] - np.array([0.0, torso.scale, 0.0])])
     return sheet(points, chart)
@@ -151,7 +152,7 @@ def _crew(torso: Torso, rng: np.random.Generator) -> list[Part]:
     loose = rng.uniform(0.0, 0.10)
     opening = _around(_angles(), 0.46 + 1.4 * loose, 0.28 + loose, 0.20 + 0.4 * loose)
     return [
-        _body(torso, opening, _folds(rng, 0.035)),
+        _body(torso, opening, _folds(rng, 0.06)),
         _band(torso, opening, rng.uniform(0.15, 0.22), 1.0),
     ]
 
@@ -161,23 +162,19 @@ def _vee(torso: Torso, rng: np.random.Generator) -> list[Part]:
     deep = rng.uniform(0.85, 1.3)
     base = _around(angle, 0.50, 0.34, 0.22)
     opening = base + (deep - 0.50) * (1 - np.abs(angle) / np.radians(70)).clip(0)
-    # The corner where the slope begins would show as a kink.
-    opening = np.where(np.abs(angle) > 0.25, _smoothed(opening, 40), opening)
+    # Blurred at the sides, where the slope begins; the point itself stays sharp.
+    apart = smoothstep(0.3, 0.8, np.abs(angle))
+    opening = opening + apart * (blur_rows(opening, 40) - opening)
     return [
-        _body(torso, opening, _folds(rng, 0.03)),
+        _body(torso, opening, _folds(rng, 0.055)),
         _band(torso, opening, rng.uniform(0.12, 0.18), 1.0),
     ]
-
-
-def _smoothed(ring: np.ndarray, passes: int) -> np.ndarray:
-    """A curve [COLUMNS + 1] around the neck, blurred."""
-    return blur_rows(ring, passes)
 
 
 def _wide(torso: Torso, rng: np.random.Generator) -> list[Part]:
     scoop = rng.uniform(0.7, 1.1)
     opening = _around(_angles(), scoop, rng.uniform(0.5, 0.8), 0.42)
-    return [_body(torso, opening, _folds(rng, 0.025), ease=0.02, hem=0.07)]
+    return [_body(torso, opening, _folds(rng, 0.045), ease=0.02, hem=0.07)]
 
 
 def _turtleneck(torso: Torso, rng: np.random.Generator) -> list[Part]:
@@ -210,7 +207,7 @@ def _turtleneck(torso: Torso, rng: np.random.Generator) -> list[Part]:
     tube_drop = (fold - 0.18) * (1 - under) + (base + 0.12) * under
     neck = _strip(torso, angle, tube_drop, np.full(tube_drop.shape, 0.03), 0.0)
     return [
-        _body(torso, base - 0.02, _folds(rng, 0.03), ease=0.035, gathered=(0.1, 0.5)),
+        _body(torso, base - 0.02, _folds(rng, 0.055), ease=0.035, gathered=(0.1, 0.5)),
         neck,
         _strip(torso, angle, drop, lift + 0.02, 0.0),
     ]
@@ -225,7 +222,7 @@ def _shirt(torso: Torso, rng: np.random.Generator) -> list[Part]:
     apex = 0.36 if buttoned else rng.uniform(0.75, 1.15)
     foot = (0.34, 0.25, 0.16)  # in front, at the sides, behind
     opening = _around(angle, *foot) + (apex - foot[0]) * (1 - np.abs(angle) / (gap + 0.05)).clip(0)
-    parts = [_body(torso, opening, _folds(rng, 0.03), gathered=(0.35, 0.8))]
+    parts = [_body(torso, opening, _folds(rng, 0.055), gathered=(0.35, 0.8))]
     # Stand and leaf in one piece from one end around the nape to the other: up inside, over the fold, down outside.
     t = np.linspace(-1, 1, 97)
     around, near = np.pi + t * (np.pi - gap), np.abs(t)
@@ -266,16 +263,17 @@ def _placket(torso: Torso, start: float) -> list[Part]:
 def _hood(torso: Torso, rng: np.random.Generator) -> list[Part]:
     angle = _angles()
     opening = _around(angle, 0.52, 0.30, 0.20)
-    parts = [_body(torso, opening, _folds(rng, 0.045), ease=0.05, gathered=(0.1, 0.5))]
+    parts = [_body(torso, opening, _folds(rng, 0.075), ease=0.05, gathered=(0.1, 0.5))]
     # The hood lies folded around the neck: a soft roll that widens towards the nape, where the hood hangs down.
     size = rng.uniform(0.85, 1.15)
     thick = _around(angle, 0.06, 0.15, 0.30) * size
     tall = _around(angle, 0.09, 0.19, 0.25) * size
-    foot = torso.at(angle, _around(angle, 0.54, 0.28, 0.20), 0.02)
+    place = _around(angle, 0.54, 0.28, 0.20)
+    foot = torso.at(angle, place, 0.02)
     outward = unit((foot - foot.mean(axis=0)) * np.array([1.0, 0.0, 1.0]))
     up = np.array([0.0, 1.0, 0.0])
     phase = rng.uniform(0, 2 * np.pi, 6)
-    rings = []
+    rings = [torso.at(angle, place, -0.02)]
     for turn in np.linspace(1.35 * np.pi, -0.6 * np.pi, 26):
         wave = 0.12 * np.sin(2 * angle + turn + phase[0]) + 0.10 * np.sin(5 * angle - 2 * turn + phase[1])
         crease = np.sin(
@@ -287,6 +285,7 @@ def _hood(torso: Torso, rng: np.random.Generator) -> list[Part]:
         rise = tall * (0.8 + np.sin(turn) * (1 + 0.8 * wave))
         out = out + 0.35 * (rise - 0.5 * tall).clip(0)
         rings.append(foot + torso.scale * (out[:, None] * outward + rise[:, None] * up))
+    rings.append(torso.at(angle, place + 0.8 * thick + 0.08, 0.02))
     parts.append(_cloth_rows(torso, angle, np.stack(rings), 0.0))
     if rng.random() < 0.7:  # drawstrings
         for side in (-1, 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ssgan_core.heads.template import template
 COLUMNS = 96
 STEP = 0.04  # template units between rows
 ROW_ZERO = 12  # the row at which the neck is at _NECK_HEIGHT
-_ROWS = 64
+_ROWS = 76
 _NECK_HEIGHT = 6.0  # template
 _AXIS_Z = 0.22  # template: a vertical line inside the neck
 _BULGE = 0.08  # template: how far skin above the ring may push the grid outwards
@@ -38,6 +38,10 @@ class Torso:
     points: np.ndarray
     normals: np.ndarray
     scale: float
+
+    @cached_property
+    def _both(self) -> np.ndarray:
+        return np.concatenate([self.points, self.normals], axis=-1)
 
     def at(self, angle: np.ndarray, drop: np.ndarray, lift: np.ndarray | float = 0.0) -> np.ndarray:
         """Points [..., 3], world, `lift` template units above the grid at angles and drops [...]."""
@@ -115,10 +119,12 @@ def _slice(rest: np.ndarray, triangles: np.ndarray, angle: float) -> tuple[np.nd
     x, z = rest[:, 0], rest[:, 2] - _AXIS_Z
     across = x * np.cos(angle) - z * np.sin(angle)
     outward = x * np.sin(angle) + z * np.cos(angle)
-    sides = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=-1)
-    crossed = across[sides[..., 0]] * across[sides[..., 1]] < 0
-    segments = np.sort(sides[crossed].reshape(-1, 2, 2), axis=-1)  # two crossed sides of each triangle
-    edges, numbers = np.unique(segments.reshape(-1, 2), axis=0, return_inverse=True)
+    front = across > 0
+    triangles = triangles[front[triangles].any(axis=1) & ~front[triangles].all(axis=1)]
+    sides = np.sort(np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=-1), axis=-1)
+    crossed = front[sides[..., 0]] != front[sides[..., 1]]  # two sides of each triangle
+    keys, numbers = np.unique(sides[crossed].astype(np.int64) @ [len(rest), 1], return_inverse=True)
+    edges = np.stack(np.divmod(keys, len(rest)), axis=-1)
     share = across[edges[:, 0]] / (across[edges[:, 0]] - across[edges[:, 1]])
     places = (1 - share)[:, None] * rest[edges[:, 0]] + share[:, None] * rest[edges[:, 1]]
     radius = (1 - share) * outward[edges[:, 0]] + share * outward[edges[:, 1]]
@@ -126,7 +132,7 @@ def _slice(rest: np.ndarray, triangles: np.ndarray, angle: float) -> tuple[np.nd
     for a, b in numbers.reshape(-1, 2).tolist():
         neighbours.setdefault(a, []).append(b)
         neighbours.setdefault(b, []).append(a)
-    # The skin is the outermost of what the plane meets at the ring's height.
+    # Begin where the neck passes the ring's height, and follow the skin both ways.
     near = np.abs(places[:, 1] - _NECK_HEIGHT) + np.where(radius > 0, 0, np.inf)
     start = int(near.argmin())
     chains = [_follow(neighbours, start, step) for step in neighbours[start]]
@@ -136,10 +142,14 @@ def _slice(rest: np.ndarray, triangles: np.ndarray, angle: float) -> tuple[np.nd
     length = np.linalg.norm(np.diff(places[chain], axis=0), axis=1)
     drop = np.concatenate([[0.0], np.cumsum(length)])
     drop -= drop[len(up)]
-    wanted = ((np.arange(_ROWS) - ROW_ZERO) * STEP).clip(drop[0], drop[-1])
+    wanted = ((np.arange(_ROWS) - ROW_ZERO) * STEP).clip(drop[0])
     low = (np.searchsorted(drop, wanted, side="right") - 1).clip(0, len(drop) - 2)
-    between = ((wanted - drop[low]) / (drop[low + 1] - drop[low]).clip(1e-9))[:, None]
-    first, second = chain[low], chain[low + 1]
+    high = low + 1
+    # Beyond the mesh's edge the skin goes straight on.
+    beyond = wanted > drop[-1]
+    low[beyond], high[beyond] = np.searchsorted(drop, drop[-1] - 0.3), len(drop) - 1
+    between = ((wanted - drop[low]) / (drop[high] - drop[low]).clip(1e-9))[:, None]
+    first, second = chain[low], chain[high]
     weights = [
         (1 - between) * np.stack([1 - share[first], share[first]], axis=-1),
         between * np.stack([1 - share[second], share[second]], axis=-1),
