@@ -132,7 +132,9 @@ def _cloth_rows(torso: Torso, angle: np.ndarray, points: np.ndarray, mark: float
     return sheet(points, np.stack([around, up, np.full_like(up, mark)], axis=-1))
 
 
-def _profile(opening: np.ndarray, steps: list[tuple[float, float]], size: np.ndarray | float = 1.0):
+def _profile(
+    opening: np.ndarray, steps: list[tuple[float, float]], size: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
     """Drops and lifts [rows, columns] of a profile: steps of (height above the opening, lift)."""
     height, lift = np.array(steps).T
     return opening - height[:, None] * size, np.broadcast_to(lift[:, None], (len(steps), len(opening)))

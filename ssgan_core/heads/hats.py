@@ -92,13 +92,13 @@ class _Skull:
         push = np.maximum(push, (clearance - distance).clip(0))
         return points + push[..., None] * outward
 
-    def piece(self, points: np.ndarray, mark: float = 0.0, flip: bool = False) -> Part:
+    def piece(self, points: np.ndarray, mark: float = 0.0) -> Part:
         """Rows of points around the head [rows, _COLUMNS, 3], with fabric coordinates."""
         run = np.linalg.norm(np.diff(points, axis=0), axis=-1).mean(axis=1)
         up = np.broadcast_to(-np.concatenate([[0.0], np.cumsum(run)])[:, None], points.shape[:2])
         around = np.broadcast_to(np.pi - np.abs(self.angle - np.pi), points.shape[:2]) * _CHART_RADIUS
         chart = np.stack([around, up, np.full_like(around, mark)], axis=-1)
-        return sheet(points, chart, wrap_columns=True, flip=flip)
+        return sheet(points, chart, wrap_columns=True)
 
 
 @cache
