@@ -91,7 +91,8 @@ class _Front:
         self.middle = np.array([0.5 * (left[0] + right[0]), 0.5 * (left[1] + right[1]) - 0.05 * self.height])
         self.face = bust.points[_face()].astype(float)
         self.relief = _relief(self.face)
-        outlines = np.concatenate([self.outline(1), self.outline(-1)])
+        self.outlines = {side: self._outline(side) for side in (1, -1)}
+        outlines = np.concatenate(list(self.outlines.values()))
         self.z = 0.0
         need = self.skin_before(outlines) + 0.5 * thickness + _CLEARANCE - self.place(outlines)[:, 2]
         eyes = bust.eye_centres[:, 2].max() + bust.eye_radius + _VERTEX_DISTANCE
@@ -115,7 +116,7 @@ class _Front:
         flat = self.face[behind]
         return float((flat[:, 2] - self.place(flat[:, :2])[:, 2]).max() + _CLEARANCE)
 
-    def outline(self, side: int) -> np.ndarray:
+    def _outline(self, side: int) -> np.ndarray:
         """The rim's middle line in x and y [_OUTLINE, 2], counter-clockwise for the subject's left."""
         style = self.style
         shape = oval(_OUTLINE, 2.0, 2.0, style.power)  # x grows outwards, y up
@@ -128,7 +129,7 @@ class _Front:
         return np.stack([x, 0.5 * self.height * y], axis=-1) + self.middle
 
     def rim(self, side: int) -> Part:
-        flat = self.outline(side)
+        flat = self.outlines[side]
         outwards = np.concatenate([unit(flat - flat.mean(axis=0)), np.zeros((len(flat), 1))], axis=1)
         # Acetate is stronger above than below.
         above = (flat[:, 1] - self.middle[1]) / (0.5 * self.height)
@@ -138,7 +139,7 @@ class _Front:
 
     def lens(self, side: int) -> Part:
         """A curved disc that fills the rim."""
-        flat = self.outline(side)[::side]
+        flat = self.outlines[side][::side]
         centre = flat.mean(axis=0)
         share = np.linspace(0, 1, 8)[:, None, None]
         points = self.place(centre + share * (flat - centre))
@@ -147,7 +148,7 @@ class _Front:
 
     def temple(self, side: int, thick: bool) -> Part:
         """From the end of the rim back along the head, over the ear and down behind it."""
-        flat = self.outline(side)
+        flat = self.outlines[side]
         high = self.middle[1] + _TOP * self.height
         outer = np.where(flat[:, 1] > self.middle[1], np.abs(flat[:, 1] - high), np.inf)
         outer = outer + np.where(
@@ -190,7 +191,7 @@ class _Front:
         for height, rise in ((_TOP, 0.10), (0.43, 0.02)) if double else ((_TOP - 0.05 * thick, 0.09),):
             ends = []
             for side in (-1, 1):
-                flat = self.outline(side)
+                flat = self.outlines[side]
                 inner = np.where(
                     side * (flat[:, 0] - self.middle[0]) < 0.5 * (self.gap + self.width),
                     np.abs(flat[:, 1] - self.middle[1] - height * self.height),
