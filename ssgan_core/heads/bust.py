@@ -16,6 +16,7 @@ from ssgan_core.heads.template import EYE_PIECES, template
 # Where EG3D's crop has the features of a frontal face, world x and y: eyes, nose tip, corners of the mouth.
 _FEATURES = np.array([[0.083, 0.066], [-0.083, 0.066], [0.0, -0.030], [0.058, -0.096], [-0.058, -0.096]])
 _EYE_DEPTH = 0.085  # world z of the eyes' centres
+_CHIN_DOWN = 0.05  # radians: the base mesh looks up by so much, compared with what photographs call level
 _CENTRE = np.array(
     [0.0, 0.12, -1.0]
 )  # template units from between the eyes: about which the hull is star-shaped
@@ -95,7 +96,8 @@ def build_bust(identity: Identity) -> Bust:
         outward = points[mesh.piece_vertices[name]] - centre
         outward /= np.linalg.norm(outward, axis=1, keepdims=True)
         points[mesh.piece_vertices[name]] = centre + radius * outward
-    points = _turn_shoulders(points, identity.body_yaw, identity.body_pitch)
+    points = _turn_shoulders(points, identity.body_yaw, identity.body_pitch - _CHIN_DOWN)
+    points, centres = (_nodded(values, centres.mean(axis=0), _CHIN_DOWN) for values in (points, centres))
     scale, shift = _placement(points, centres)
     world = (points * scale + shift).astype(np.float32)
     return Bust(
@@ -207,6 +209,13 @@ def _turn_shoulders(points: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
     x, z = np.cos(turn) * x + np.sin(turn) * z, np.cos(turn) * z - np.sin(turn) * x
     y, z = np.cos(tilt) * y - np.sin(tilt) * z, np.sin(tilt) * y + np.cos(tilt) * z
     return np.concatenate([x, y, z], axis=1) + pivot
+
+
+def _nodded(points: np.ndarray, pivot: np.ndarray, angle: float) -> np.ndarray:
+    """Points [n, 3] turned about the x axis through a pivot, what is in front downwards."""
+    x, y, z = (points - pivot).T
+    sin, cos = np.sin(angle), np.cos(angle)
+    return np.stack([x, cos * y - sin * z, sin * y + cos * z], axis=-1) + pivot
 
 
 @cache

@@ -30,7 +30,7 @@ _PART_OF_MATERIAL = {
     Material.HAIR: "hair",
     Material.BROW: "brows",
     Material.BEARD: "skin",
-    Material.LASH: "eyes",
+    Material.LASH: "skin",  # a few dark threads on the lid; as eyes they would fray the mask
     Material.CLOTH: "cloth",
     Material.HAT: "hat",
     Material.FRAME: "glasses",
