@@ -30,6 +30,10 @@ class PortraitBuffer:
     The memory has no name in the file system and is gone with the last process that maps it. `close` ends the
     processes; the interpreter's exit does too, and a process whose parent was killed ends by itself.
 
+    Attributes:
+        slots: the memory.
+        filled: how many blocks were filled so far.
+
     Args:
         job: what is rendered, and the memory's shape.
         workers: processes.
@@ -48,6 +52,7 @@ class PortraitBuffer:
         self._ready = np.zeros(job.shape.count // job.views, bool)
         self._waiting: deque[tuple[int, int]] = deque()
         self._sent = 0
+        self.filled = 0
         self._done: list[Connection] = []
         self._processes = []
         tasks, self._tasks = context.Pipe(duplex=False)
@@ -127,6 +132,7 @@ class PortraitBuffer:
             raise RuntimeError(f"a process failed to render portraits:\n{error}")
         self._sent -= 1
         self._ready[block] = True
+        self.filled += 1
 
     def _death(self, number: int) -> SsganError:
         process = self._processes[number]

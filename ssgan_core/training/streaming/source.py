@@ -58,6 +58,11 @@ class StreamedPortraits:
         return self.spec.heads * self.spec.views
 
     @property
+    def rendered(self) -> int:
+        """Views rendered so far."""
+        return 0 if self._buffer is None else self._buffer.filled * self.spec.views
+
+    @property
     def labels(self) -> np.ndarray:
         """Cameras [N, 25] of up to 4096 views spread over the stream."""
         return self._labels
