@@ -278,6 +278,6 @@ def test_a_gpu_that_was_promised_must_be_there(required, outcome):
         env=os.environ | {"SSGAN_REQUIRE_GPU": required},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
     )
     assert outcome in done.stdout, done.stdout + done.stderr
