@@ -2,7 +2,12 @@
 
     python -m benchmarks.renderer --rays 64 --size 64 --channels 64 --parts 12 --batch 4
 
-Prints a table and, last, one line of JSON. The floor counts each map read once and each output written once.
+Prints a table and, last, one line of JSON. The floor counts each map read once and each output written once, and for
+the gradients maps and the outputs' gradients read once and the maps' gradients written once.
+
+On a GPU times are CUDA events around one run, each after a write that evicts the L2 cache, and memory is the peak above
+what was allocated before the run. `render` also looks at the values of its arguments, which waits for the GPU; the row
+`operator` is the compiled kernels without that.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,74 +25,123 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.smooth_head import DEPTH_BOUNDS, labels, smooth_head
-from ssgan_core.rendering import BACKENDS, camera_rays, render
+from ssgan_core.rendering import BACKENDS, camera_rays, native, render
+from ssgan_core.rendering.sampling import Maps
+
+_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_OPERATOR = "operator"
 
 
 def main() -> None:
     options = _options()
     if options.threads:
         torch.set_num_threads(options.threads)
-    rows = [
-        measure(backend, options)
-        for backend in (BACKENDS if options.backend == "all" else [options.backend])
-        if backend != "auto"
-    ]
-    floor = floor_bytes(options)
-    table = Table(title=f"{options.device}, {torch.get_num_threads()} threads; floor {floor / 1e6:.1f} MB")
-    for column in ("backend", "forward ms", "forward + backward ms", "peak MB"):
+    names = [name for name in BACKENDS if name != "auto"] if options.backend == "all" else [options.backend]
+    if "native" in names and native.is_available(options.device):
+        names.append(_OPERATOR)
+    rows = [measure(backend, options) for backend in names]
+    floors = floor_bytes(options)
+    what = options.device
+    if options.device.startswith("cuda"):
+        what = f"{torch.cuda.get_device_name(options.device)}, torch {torch.__version__}"
+    table = Table(
+        title=f"{what}, {torch.get_num_threads()} threads; floor forward {floors['forward'] / 1e6:.1f} MB, "
+        f"forward + backward {floors['both'] / 1e6:.1f} MB"
+    )
+    for column in ("backend", "forward ms", "MiB", "forward + backward ms", "MiB"):
         table.add_column(column, justify="left" if column == "backend" else "right")
     for row in rows:
-        peak = "-" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
-        table.add_row(row["backend"], f"{row['forward_ms']:.1f}", f"{row['both_ms']:.1f}", peak)
+        peaks = ["-" if peak is None else f"{peak:.0f}" for peak in (row["forward_mib"], row["both_mib"])]
+        table.add_row(row["backend"], f"{row['forward_ms']:.3f}", peaks[0], f"{row['both_ms']:.3f}", peaks[1])
     Console().print(table)
-    print(json.dumps({**vars(options), "floor_bytes": floor, "results": rows}))
+    print(json.dumps({**vars(options), "machine": what, "floor_bytes": floors, "results": rows}))
 
 
 def measure(backend: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Median milliseconds of one rendering and its gradients, and peak memory (None without CUDA)."""
-    cuda = options.device.startswith("cuda")
+    """Median milliseconds of one rendering, alone and with its gradients, and peak memory (None without CUDA)."""
     head = smooth_head(
         options.size, options.channels, options.parts, options.batch, options.seed, options.device
     )
     rays = camera_rays(labels(options.batch, device=options.device), options.rays)
-    maps = [values.requires_grad_() for values in head.arguments()]
+    maps = [head.features.to(_TYPES[options.dtype]), head.depth, head.optical_depth]
+    maps = [values.requires_grad_() for values in maps]
+    width = torch.tensor(options.width, device=options.device)
 
     def run() -> tuple[Tensor, ...]:
+        if backend == _OPERATOR:
+            sheets = Maps(maps[0], maps[1], maps[2], width, head.windows, True)
+            return native.render_native(sheets, rays, DEPTH_BOUNDS, options.uniform, options.importance)
         seen = render(
-            *maps, options.width, head.windows, rays, depth_bounds=DEPTH_BOUNDS,
+            maps[0], maps[1], maps[2], width, head.windows, rays, depth_bounds=DEPTH_BOUNDS,
             uniform=options.uniform, importance=options.importance, backend=backend,
         )  # fmt: skip
         return seen.features, seen.masks, seen.transmittance, seen.depth
+
+    with torch.no_grad():
+        upstream = [torch.ones_like(output) for output in run()]
 
     def forward() -> None:
         with torch.no_grad():
             run()
 
     def both() -> None:
-        outputs = run()
-        torch.autograd.grad(outputs, maps, [torch.ones_like(output) for output in outputs])
+        torch.autograd.grad(run(), maps, upstream)
 
-    def median(work: Any) -> float:
-        times = []
-        for _ in range(options.repeats + 1):  # the first warms up
-            start = time.perf_counter()
+    times = _gpu_median if options.device.startswith("cuda") else _cpu_median
+    forward_ms, forward_mib = times(forward, options)
+    both_ms, both_mib = times(both, options)
+    return {
+        "backend": backend, "forward_ms": forward_ms, "forward_mib": forward_mib, "both_ms": both_ms,
+        "both_mib": both_mib,
+    }  # fmt: skip
+
+
+def _cpu_median(work: Callable[[], None], options: argparse.Namespace) -> tuple[float, None]:
+    work()  # warms up
+    times = []
+    for _ in range(options.repeats or 7):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times), None
+
+
+def _gpu_median(work: Callable[[], None], options: argparse.Namespace) -> tuple[float, float]:
+    """Milliseconds with a cold L2 cache, and MiB above what was allocated."""
+    properties = torch.cuda.get_device_properties(options.device)
+    with torch.cuda.device(options.device):
+        for _ in range(5):
             work()
-            if cuda:
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-        return 1000 * statistics.median(times[1:])
-
-    if cuda:
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-    result = {"backend": backend, "forward_ms": median(forward), "both_ms": median(both)}
-    return {**result, "peak_mb": torch.cuda.max_memory_allocated() / 1e6 if cuda else None}
+        work()
+        torch.cuda.synchronize()
+        peak = (torch.cuda.max_memory_allocated() - before) / 2**20
+
+        evicting = torch.empty(4 * properties.L2_cache_size, dtype=torch.uint8, device=options.device)
+        events = []
+        for i in range(options.repeats or 100):
+            evicting.fill_(i % 256)
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            work()
+            end.record()
+            events.append((start, end))
+        torch.cuda.synchronize()
+    return statistics.median(start.elapsed_time(end) for start, end in events), peak
 
 
-def floor_bytes(options: argparse.Namespace) -> int:
-    """Bytes of the maps in (C features, depth, optical depth) and the pictures out (C + K + 2), float32."""
-    maps = options.parts * (options.channels + 2) * options.size**2
-    pictures = (options.channels + options.parts + 2) * options.rays**2
-    return 4 * options.batch * (maps + pictures)
+def floor_bytes(options: argparse.Namespace) -> dict[str, int]:
+    """Bytes of the maps (C features, depth, optical depth) and of the pictures (C + K + 2), read or written once.
+
+    `forward` reads maps and writes pictures; `both` also reads maps and the pictures' gradients and writes the maps'
+    gradients. Pictures, depth and optical depth are float32.
+    """
+    feature = _TYPES[options.dtype].itemsize
+    maps = options.parts * (feature * options.channels + 2 * 4) * options.size**2
+    pictures = 4 * (options.channels + options.parts + 2) * options.rays**2
+    return {"forward": options.batch * (maps + pictures), "both": options.batch * (3 * maps + 2 * pictures)}
 
 
 def _options() -> argparse.Namespace:
@@ -102,7 +157,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--backend", choices=[*BACKENDS, "all"], default="all")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=0, help="0: 7 on a CPU, 100 on a GPU")
+    parser.add_argument("--dtype", choices=[*_TYPES], default="float32", help="of the features")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

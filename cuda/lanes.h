@@ -20,6 +20,10 @@ typedef uint32_t BitLanes __attribute__((vector_size(kLanes * sizeof(uint32_t)))
 
 template <>
 struct Spelling<Lanes> {
+  typedef IntLanes Integer;
+  static SSGAN_INLINE IntLanes truncated(Lanes value) { return __builtin_convertvector(value, IntLanes); }
+  static SSGAN_INLINE Lanes restored(IntLanes value) { return __builtin_convertvector(value, Lanes); }
+  static SSGAN_INLINE IntLanes choose_integer(IntLanes which, IntLanes yes, IntLanes no) { return which ? yes : no; }
   static SSGAN_INLINE Lanes splat(float value) {
     return Lanes{value, value, value, value, value, value, value, value};
   }

@@ -1,5 +1,6 @@
 // The maths of the analytic lifting, free of any framework and of any device: what ssgan_core/rendering/reference.py
-// defines. F is float, or on a CPU a vector of them (lanes.h); nothing branches on values, so both read the same.
+// defines. F is float, or on a CPU a vector of them (lanes.h); nothing branches on values, so both read the same. The CPU
+// kernel (lifting_rays.h) and the CUDA kernels (lifting_warp.h) are made of it.
 //
 // Along a ray q = (z - depth) / width is taken as linear between segment boundaries. With g(q) = exp(-q^2 / 2) and its
 // integral E(q) from 0 to q, a segment's optical depth is amplitude * length * (E(q1) - E(q0)) / (q1 - q0).
@@ -34,6 +35,10 @@ struct Spelling;
 
 template <>
 struct Spelling<float> {
+  typedef int Integer;
+  static SSGAN_INLINE int truncated(float value) { return static_cast<int>(value); }
+  static SSGAN_INLINE float restored(int value) { return static_cast<float>(value); }
+  static SSGAN_INLINE int choose_integer(bool which, int yes, int no) { return which ? yes : no; }
   static SSGAN_INLINE float splat(float value) { return value; }
   static SSGAN_INLINE float choose(bool which, float yes, float no) { return which ? yes : no; }
   static SSGAN_INLINE float power_of_two(float shifted) {
@@ -66,10 +71,14 @@ SSGAN_INLINE F magnitude(F a) {
   return most(a, -a);
 }
 
-// exp(x) for x <= 0 within 1e-7 relative; the least value is exp(-87), still a normal number.
+// exp(x) for x <= 0 within 1e-7 relative (on a GPU, from its own instruction, within 1e-6 where the value exceeds 1e-6);
+// the least value is exp(-87), still a normal number.
 template <typename F>
 SSGAN_INLINE F exp_negative(F x) {
   x = most(x, splat<F>(-87.0f));
+#if defined(__CUDA_ARCH__)
+  return __expf(x);
+#else
   const F shifted = x * 1.44269504f + 12582912.0f;  // adding 1.5 * 2^23 rounds to an integer in the low bits
   const F k = shifted - 12582912.0f;
   const F r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
@@ -81,6 +90,13 @@ SSGAN_INLINE F exp_negative(F x) {
   p = p * r + 1.0f;
   p = p * r + 1.0f;
   return p * Spelling<F>::power_of_two(shifted);
+#endif
+}
+
+// exp(-tau) for an optical depth, and nothing at all beyond what single precision tells from nothing.
+template <typename F>
+SSGAN_INLINE F transmitted(F tau) {
+  return choose(tau > splat<F>(87.0f), splat<F>(0.0f), exp_negative(-tau));
 }
 
 // E(q) within 4e-7 and monotone; also hands out g(q). From E's complement, g times Mills' ratio, whose rational
@@ -202,20 +218,84 @@ SSGAN_INLINE void clip_to_box(const Box& box, const float* origin, const float* 
   if (!(far > near)) near = far = 0;
 }
 
-// The (j + 0.5) / count quantiles of a density that is constant between edges: `mass` holds the edge_count - 1 masses,
-// up to a factor, and is turned into their running share. Quantiles ascend, so one walk finds them all.
+// A grid of texel centres counted from 0: the count at the window's edge, the last centre, strides of rows and columns.
+struct Grid {
+  float edge;
+  int last, row, column;
+};
+
+// Maps of depth, optical depth and width carry a border of one texel, which repeats the edge for depth and width and is
+// zero for the optical depth: bilinear samples of the padded map, clamped to its outermost centres, then are what the
+// reference samples, border or zero padding alike, without a case distinction. `stride` counts the parts, innermost.
+SSGAN_INLINE Grid padded_grid(int size, int stride) { return {0.5f, size + 1, (size + 2) * stride, stride}; }
+// The feature maps have none.
+SSGAN_INLINE Grid feature_grid(int size) { return {-0.5f, size - 1, size, 1}; }
+
+// Windows: their upper left corner, and texels per world unit.
+template <typename F>
+struct Window {
+  F left, top, across, down;
+};
+
+// Where a point lies in a grid.
+template <typename F>
+struct Cell {
+  typename Spelling<F>::Integer offset;  // of the upper left texel
+  F x, y;                                // within the cell, 0 to 1
+  F inside_across, inside_down;          // 0 where the sample was clamped: it then does not move, else 1
+};
+
+template <typename F>
+SSGAN_INLINE Cell<F> locate(const Grid& grid, const Window<F>& window, F x, F y) {
+  using S = Spelling<F>;
+  const F zero = splat<F>(0.0f), one = splat<F>(1.0f), last = splat<F>(static_cast<float>(grid.last));
+  const F across = (x - window.left) * window.across + grid.edge;
+  const F down = (window.top - y) * window.down + grid.edge;
+  const F clamped_across = least(most(across, zero), last), clamped_down = least(most(down, zero), last);
+  typename S::Integer column = S::truncated(clamped_across), row = S::truncated(clamped_down);
+  // The last centre belongs to the cell before it.
+  column = S::choose_integer(column == grid.last, column - 1, column);
+  row = S::choose_integer(row == grid.last, row - 1, row);
+  return {row * grid.row + column * grid.column, clamped_across - S::restored(column), clamped_down - S::restored(row),
+          choose(across == clamped_across, one, zero), choose(down == clamped_down, one, zero)};
+}
+
+// The corners of a cell and the place within it.
+template <typename F>
+struct Bilinear {
+  F x, y, p00, p01, p10, p11;
+
+  SSGAN_INLINE F value() const {
+    const F upper = p00 + x * (p01 - p00), lower = p10 + x * (p11 - p10);
+    return upper + y * (lower - upper);
+  }
+  SSGAN_INLINE F by_column() const { return (p01 - p00) + y * ((p11 - p10) - (p01 - p00)); }
+  SSGAN_INLINE F by_row() const { return (p10 - p00) + x * ((p11 - p01) - (p10 - p00)); }
+};
+
+// The j-th of `count` quantiles of a density that is constant between edges.
+SSGAN_INLINE float wanted_share(int j, int count) { return (j + 0.5f) / count; }
+
+// The quantile `wanted`, which lies between edges[above] and edges[above + 1]; `running` holds the running sums of the
+// masses between the edges as shares of them all.
+SSGAN_INLINE float quantile_between(const float* edges, const float* running, int above, float wanted) {
+  const float c0 = above ? running[above - 1] : 0.0f;
+  const float share = (wanted - c0) / (running[above] - c0);
+  // Rounding must not carry a quantile over an edge: the results ascend.
+  return least(edges[above] + share * (edges[above + 1] - edges[above]), edges[above + 1]);
+}
+
+// The (j + 0.5) / count quantiles: `mass` holds the edge_count - 1 masses, up to a factor, and is turned into their
+// running share. Quantiles ascend, so one walk finds them all.
 SSGAN_INLINE void quantiles(const float* edges, int edge_count, float* mass, int count, float* result) {
   float sum = 0;
   for (int i = 0; i < edge_count - 1; ++i) mass[i] = sum += mass[i];
   for (int i = 0; i < edge_count - 1; ++i) mass[i] /= sum;
   int above = 0;
   for (int j = 0; j < count; ++j) {
-    const float wanted = (j + 0.5f) / count;
+    const float wanted = wanted_share(j, count);
     while (above < edge_count - 2 && mass[above] <= wanted) ++above;
-    const float c0 = above ? mass[above - 1] : 0.0f;
-    const float share = (wanted - c0) / (mass[above] - c0);
-    // Rounding must not carry a quantile over an edge: the results ascend.
-    result[j] = least(edges[above] + share * (edges[above + 1] - edges[above]), edges[above + 1]);
+    result[j] = quantile_between(edges, mass, above, wanted);
   }
 }
 

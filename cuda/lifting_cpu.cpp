@@ -1,22 +1,16 @@
-// The renderer's operators for a CPU, as PyTorch sees them.
+// The renderer's operators, and what runs them on a CPU, as PyTorch sees them.
 
 #include <torch/library.h>
 
 #include "lifting_backward.h"
 #include "lifting_forward.h"
 #include "lifting_scene.h"
+#include "lifting_schemas.h"
 
 TORCH_LIBRARY(ssgan, m) {
   m.def("channels_last(Tensor features) -> Tensor");
-  m.def(
-      "lift(Tensor features, Tensor depth, Tensor optical_depth, Tensor width, Tensor windows, Tensor origins, "
-      "Tensor directions, float low, float high, int uniform, int importance) -> (Tensor, Tensor, Tensor, Tensor, "
-      "Tensor)");
-  m.def(
-      "lift_backward(Tensor by_features, Tensor by_masks, Tensor by_transmittance, Tensor by_distance, Tensor "
-      "features, Tensor depth, Tensor optical_depth, Tensor width, Tensor windows, Tensor origins, Tensor directions, "
-      "Tensor boundaries, float low, float high, int uniform, int importance, bool features_needed, bool rays_needed) "
-      "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def(ssgan::kLiftSchema);
+  m.def(ssgan::kLiftBackwardSchema);
 }
 
 TORCH_LIBRARY_IMPL(ssgan, CPU, m) {

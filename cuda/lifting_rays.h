@@ -1,9 +1,5 @@
 // One ray at a time on a CPU. Parts are the vector dimension: maps hold the values of all parts of a texel side by
 // side, padded to whole blocks of kLanes.
-//
-// Maps of depth, optical depth and width carry a border of one texel, which repeats the edge for depth and width and is
-// zero for the optical depth: bilinear samples of the padded map, clamped to its outermost centres, then are what the
-// reference samples, border or zero padding alike, without a case distinction.
 
 #pragma once
 
@@ -14,16 +10,7 @@
 
 namespace ssgan {
 
-// Windows, a lane a part: their upper left corner, and texels per world unit.
-struct Windows {
-  Lanes left, top, across, down;
-};
-
-// A grid of texel centres counted from 0: the count at the window's edge, the last centre, strides of rows and columns.
-struct Grid {
-  float edge;
-  int last, row, column;
-};
+using Windows = Window<Lanes>;  // a lane a part
 
 // The sheets of one batch entry.
 struct Sheets {
@@ -35,9 +22,8 @@ struct Sheets {
   const Windows* windows;  // [stride / kLanes]
   int parts, stride, size, channels;
 
-  // The padded maps, and the features.
-  Grid padded() const { return {0.5f, size + 1, (size + 2) * stride, stride}; }
-  Grid bare() const { return {-0.5f, size - 1, size, 1}; }
+  Grid padded() const { return padded_grid(size, stride); }
+  Grid bare() const { return feature_grid(size); }
 };
 
 // Where points lie in the padded maps: one cell for all parts if they share a window, else one for each.
@@ -50,25 +36,17 @@ struct Cells {
 };
 
 SSGAN_INLINE void locate_lanes(const Grid& grid, const Windows& window, Lanes x, Lanes y, int at, Cells& cells) {
-  const Lanes zero = splat<Lanes>(0.0f), last = splat<Lanes>(static_cast<float>(grid.last));
-  const Lanes across = (x - window.left) * window.across + grid.edge;
-  const Lanes down = (window.top - y) * window.down + grid.edge;
-  const Lanes clamped_across = least(most(across, zero), last), clamped_down = least(most(down, zero), last);
-  IntLanes column = __builtin_convertvector(clamped_across, IntLanes);
-  IntLanes row = __builtin_convertvector(clamped_down, IntLanes);
-  column += column == grid.last;  // true is -1: the last centre belongs to the cell before it
-  row += row == grid.last;
-  const IntLanes offset = row * grid.row + column * grid.column;
-  std::memcpy(cells.offset.data() + at, &offset, sizeof offset);
-  store(cells.x.data() + at, clamped_across - __builtin_convertvector(column, Lanes));
-  store(cells.y.data() + at, clamped_down - __builtin_convertvector(row, Lanes));
-  store(cells.inside_across.data() + at, choose(across == clamped_across, splat<Lanes>(1.0f), zero));
-  store(cells.inside_down.data() + at, choose(down == clamped_down, splat<Lanes>(1.0f), zero));
+  const Cell<Lanes> cell = locate<Lanes>(grid, window, x, y);
+  std::memcpy(cells.offset.data() + at, &cell.offset, sizeof cell.offset);
+  store(cells.x.data() + at, cell.x);
+  store(cells.y.data() + at, cell.y);
+  store(cells.inside_across.data() + at, cell.inside_across);
+  store(cells.inside_down.data() + at, cell.inside_down);
 }
 
 // Cells of the points first..first + count - 1; arrays reach kLanes further than their last point.
 template <bool Common>
-void locate(const Sheets& sheets, const Grid& grid, const float* origin, const float* direction,
+void locate_points(const Sheets& sheets, const Grid& grid, const float* origin, const float* direction,
             const float* distances, int first, int count, Cells& cells) {
   if constexpr (Common) {
     for (int n = first; n < first + count; n += kLanes) {
@@ -86,22 +64,10 @@ void locate(const Sheets& sheets, const Grid& grid, const float* origin, const f
   }
 }
 
-// The corners of a block's cells and the place within them.
-struct Bilinear {
-  Lanes x, y, p00, p01, p10, p11;
-
-  Lanes value() const {
-    const Lanes upper = p00 + x * (p01 - p00), lower = p10 + x * (p11 - p10);
-    return upper + y * (lower - upper);
-  }
-  Lanes by_column() const { return (p01 - p00) + y * ((p11 - p10) - (p01 - p00)); }
-  Lanes by_row() const { return (p10 - p00) + x * ((p11 - p01) - (p10 - p00)); }
-};
-
 // Reads the cells of a block of parts at point n.
 template <bool Common>
-SSGAN_INLINE Bilinear read(const Sheets& sheets, const float* map, const Cells& cells, int n, int block) {
-  Bilinear result;
+SSGAN_INLINE Bilinear<Lanes> read(const Sheets& sheets, const float* map, const Cells& cells, int n, int block) {
+  Bilinear<Lanes> result;
   const int right = sheets.stride, below = (sheets.size + 2) * sheets.stride;
   if constexpr (Common) {
     const float* p = map + cells.offset[n] + block * kLanes;
@@ -160,7 +126,7 @@ struct ByPoint {
 template <bool Common>
 SSGAN_INLINE ByPoint move_point(const Sheets& sheets, const float* map, const Cells& cells, int n, int block,
                                 Lanes gradient) {
-  const Bilinear cell = read<Common>(sheets, map, cells, n, block);
+  const Bilinear<Lanes> cell = read<Common>(sheets, map, cells, n, block);
   const Windows& window = sheets.windows[block];
   const Lanes column = gradient * cell.by_column() * window.across, row = gradient * cell.by_row() * window.down;
   if constexpr (Common) return {sum(column) * cells.inside_across[n], -sum(row) * cells.inside_down[n]};
@@ -257,7 +223,7 @@ class Tracer {
       middle[n] = (t0 + t1) / 2;
       length[n] = t1 - t0;
     }
-    locate<Common>(sheets, sheets.padded(), origin, direction, middle.data(), 0, segments, at_middle);
+    locate_points<Common>(sheets, sheets.padded(), origin, direction, middle.data(), 0, segments, at_middle);
     for (int n = 0; n < segments; ++n) {
       Lanes totals = splat<Lanes>(0.0f);
       for (int block = 0; block < blocks; ++block) {
@@ -305,7 +271,7 @@ class Tracer {
   // Collects the terms of the feature sum. `terms` may be null.
   void collect(const float* origin, const float* direction, int segments, int ray, std::vector<Touched>& touched,
                std::vector<Term>* terms) {
-    locate<Common>(sheets, sheets.bare(), origin, direction, middle.data(), 0, segments, at_features);
+    locate_points<Common>(sheets, sheets.bare(), origin, direction, middle.data(), 0, segments, at_features);
     touched.clear();
     if (terms) terms->clear();
     std::fill(last_.begin(), last_.end(), -1);
@@ -342,7 +308,7 @@ class Tracer {
 
  private:
   void visit(const float* origin, const float* direction, int first, int count) {
-    locate<Common>(sheets, sheets.padded(), origin, direction, distance.data(), first, count, at_boundaries);
+    locate_points<Common>(sheets, sheets.padded(), origin, direction, distance.data(), first, count, at_boundaries);
     for (int n = first; n < first + count; ++n) {
       const float z = origin[2] + direction[2] * distance[n];
       for (int block = 0; block < blocks; ++block) {

@@ -1,4 +1,5 @@
-"""A tiny generator, saved as a run, that tests of synthesis, editing, video and the command line share."""
+"""Which tests need a GPU; and a tiny generator, saved as a run, that tests of synthesis, editing, video and the command
+line share."""
 
 import os
 from pathlib import Path
@@ -22,6 +23,15 @@ TINY_MODEL = {
     "upsampler_width": 16, "base_layers": 1, "shape_layers": 1, "texture_layers": 2, "uniform_boundaries": 8,
     "importance_boundaries": 8,
 }  # fmt: skip
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `gpu` need one: without, they are skipped, or fail where a GPU was promised."""
+    if item.get_closest_marker("gpu") is None or torch.cuda.is_available():
+        return
+    if os.environ.get("SSGAN_REQUIRE_GPU") == "1":
+        pytest.fail("SSGAN_REQUIRE_GPU=1, but PyTorch finds no usable NVIDIA GPU", pytrace=False)
+    pytest.skip("needs an NVIDIA GPU")
 
 
 def make_generator(seed: int) -> Generator:

@@ -40,9 +40,10 @@ def doctor(as_json: JsonOption = False) -> None:
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
         "gpu": _gpu(),
-        "renderer": _renderer(output),
+        "renderer": _renderer(output, "cpu"),
+        "gpu renderer": _renderer(output, "cuda"),
         "c++ compiler": shutil.which(os.environ.get("CXX", "c++")) or "none",
-        "cuda compiler": shutil.which("nvcc") or "none",
+        "cuda compiler": _cuda_compiler(),
         "ninja": shutil.which("ninja") or ("python module" if find_spec("ninja") else "none"),
         "ffmpeg": ffmpeg,
         "opencv": _installed("cv2", "needed by preprocess only"),
@@ -63,19 +64,32 @@ def _gpu() -> str:
     if not torch.cuda.is_available():
         return "none usable: everything runs on the CPU"
     properties = torch.cuda.get_device_properties(0)
-    return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+    memory, version = f"{properties.total_memory / 2**30:.0f} GiB", f"sm_{properties.major}{properties.minor}"
+    return f"{properties.name} ({version}), {memory}, CUDA {torch.version.cuda}"
 
 
-def _renderer(output: Output) -> str:
+def _cuda_compiler() -> str:
+    from ssgan_core.rendering import kernels
+
+    nvcc = kernels.find_nvcc()
+    return f"{nvcc}, CUDA {kernels.nvcc_version(nvcc) or 'unknown'}" if nvcc else "none"
+
+
+def _renderer(output: Output, kind: str) -> str:
+    """Which backend renders on a kind of device, and why; compiles the kernel if it can be."""
     import torch
 
     from ssgan_core.rendering import kernels
 
-    announce_renderer(output, torch.device("cpu"))
+    if kind == "cuda" and not torch.cuda.is_available():
+        return "none: there is no usable GPU"
+    announce_renderer(output, torch.device(kind))
     try:
-        return f"native, compiled for this processor: {kernels.build()}"
+        library = kernels.build(kind=kind)
     except SsganError as error:
-        return f"reference (PyTorch), more slowly, because {error.message}"
+        return f"reference (PyTorch), more slowly, because {error.message}: {error.hint}"
+    what = "this processor" if kind == "cpu" else "this GPU"
+    return f"native, compiled for {what}: {library} (log: {library.with_suffix('.log').name} beside it)"
 
 
 def _installed(module: str, purpose: str) -> str:

@@ -63,7 +63,8 @@ def render(
     of weight under `reference.FEATURE_EPSILON` are left out.
 
     Everything is computed in the dtype of `depth`, float32 or float64; features may also be half precision.
-    Gradients reach features, depth, optical depth, width and the rays; the boundaries are constants to them.
+    Gradients reach features, depth, optical depth, width and the rays; the boundaries are constants to them. While a
+    CUDA graph is recorded, shapes, dtypes and devices are checked, values are not.
 
     Args:
         features: [B, K, C, S, S], S >= 2.
@@ -83,7 +84,8 @@ def render(
 
     Raises:
         TypeError: an argument is no tensor or of a wrong dtype.
-        ValueError: an argument's shape, device or values are impossible; the message names it.
+        ValueError: an argument's shape, device or values are impossible, or `native` on a GPU is given more than 32
+            parts or 128 boundaries; the message names it.
         NotFiniteError: the same, for maps with numbers that are not finite.
         SsganError: `native` was asked for and can neither be found nor compiled.
     """
@@ -92,10 +94,13 @@ def render(
     _check_boundaries(uniform, importance, depth_bounds)
     _check_tensors(features, depth, optical_depth, windows, rays)
     width = _width_tensor(width, depth)
-    common_window = _check_values(depth, optical_depth, width, windows, rays)
+    # Looking at values waits for the device, which a CUDA graph cannot record.
+    recorded = depth.is_cuda and torch.cuda.is_current_stream_capturing()
+    common_window = not recorded and _check_values(depth, optical_depth, width, windows, rays)
     maps = Maps(features, depth, optical_depth, width, windows, common_window)
     if backend == "auto":
-        backend = "native" if native.suits(maps) and native.is_available() else "reference"
+        suited = native.suits(maps, uniform + importance) and native.is_available(depth.device)
+        backend = "native" if suited else "reference"
     run = {"native": native.render_native, "reference": render_analytic, "grid": render_grid}[backend]
     return Rendering(*run(maps, rays, depth_bounds, uniform, importance))
 
@@ -145,7 +150,7 @@ def _check_tensors(
 def _width_tensor(width: float | Tensor, depth: Tensor) -> Tensor:
     """Width as a tensor of the depth's dtype: [] if it is one number, else [B, K, S, S]."""
     if not isinstance(width, Tensor):
-        return torch.as_tensor(width, dtype=depth.dtype, device=depth.device)
+        return torch.full((), width, dtype=depth.dtype, device=depth.device)
     if width.dtype != depth.dtype:
         raise TypeError(f"width must be {depth.dtype} as depth is, got {width.dtype}")
     if width.device != depth.device:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rendering_scenes import SCENES, WINDOWS, assert_agrees, assert_places_boundaries, leaves, scene
 from torch import Tensor
 
 from benchmarks.smooth_head import DEPTH_BOUNDS, labels, smooth_head
@@ -20,35 +21,12 @@ from ssgan_core.errors import SsganError
 from ssgan_core.rendering import Rays, Rendering, camera_rays, kernels, native, reference, render
 from ssgan_core.rendering.sampling import Maps
 
-WINDOWS = torch.tensor(
-    [[-0.4, -0.4, 0.4, 0.4], [-0.3, -0.35, 0.3, 0.2], [-0.25, -0.4, 0.4, 0.4], [-0.2, -0.2, 0.3, 0.35]]
-)
-
 
 @pytest.fixture
 def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def scene(
-    size: int,
-    channels: int,
-    parts: int,
-    pixels: int,
-    width: float | None,
-    common_window: bool,
-    batch: int = 2,
-) -> tuple[Maps, Rays]:
-    """A smooth head that is nowhere quite empty; without a width, a map of widths."""
-    head = smooth_head(size, channels, parts, batch)
-    generator = torch.Generator().manual_seed(3)
-    widths = 0.012 + 0.02 * torch.rand(batch, parts, size, size, generator=generator)
-    windows = head.windows if common_window else WINDOWS[torch.arange(parts) % 4]
-    width_tensor = widths if width is None else torch.tensor(width)
-    maps = Maps(head.features, head.depth, head.optical_depth + 0.02, width_tensor, windows, common_window)
-    return maps, camera_rays(labels(batch), pixels)
 
 
 def lift(maps: Maps, rays: Rays, uniform: int, importance: int) -> tuple[Tensor, ...]:
@@ -60,22 +38,9 @@ def lift(maps: Maps, rays: Rays, uniform: int, importance: int) -> tuple[Tensor,
     )  # fmt: skip
 
 
-def leaves(maps: Maps, rays: Rays, dtype: torch.dtype) -> list[Tensor]:
-    values = (maps.features, maps.depth, maps.optical_depth, maps.width, *vars(rays).values())
-    return [value.detach().to(dtype).requires_grad_() for value in values]
-
-
-SCENES = {
-    "usual": (32, 16, 12, 16, 0.02, True, 16, 16),
-    "windows": (32, 16, 12, 16, 0.02, False, 16, 16),
-    "width map": (24, 12, 9, 11, None, True, 8, 24),
-    "windows and width map": (17, 9, 5, 11, None, False, 4, 5),
-    "one part, no importance": (5, 3, 1, 7, 0.03, True, 2, 0),
-    "smallest": (2, 1, 1, 1, 0.02, True, 3, 1),
-    "many parts and channels": (9, 70, 33, 5, 0.03, True, 24, 0),
-    "thin": (16, 8, 3, 9, 0.003, True, 16, 16),
-    "wide": (16, 8, 3, 9, 0.5, True, 16, 16),
-}
+def render_natively(maps: Maps, rays: Rays, uniform: int, importance: int) -> tuple[Tensor, ...]:
+    boundaries = lift(maps, rays, uniform, importance)[4]
+    return *native.render_native(maps, rays, DEPTH_BOUNDS, uniform, importance), boundaries
 
 
 @pytest.mark.usefixtures("kernel")
@@ -84,35 +49,7 @@ def test_values_and_gradients_are_the_references(name, monkeypatch):
     """Against double precision between the kernel's own boundaries, with the same small weights left out."""
     monkeypatch.setitem(reference.FEATURE_EPSILON, torch.float64, reference.FEATURE_EPSILON[torch.float32])
     *shape, uniform, importance = SCENES[name]
-    maps, rays = scene(*shape)
-    boundaries = lift(maps, rays, uniform, importance)[4].transpose(1, 2).double()
-
-    single = leaves(maps, rays, torch.float32)
-    values = native.render_native(
-        Maps(*single[:4], maps.windows, maps.common_window),
-        Rays(*single[4:]),
-        DEPTH_BOUNDS,
-        uniform,
-        importance,
-    )
-    double = leaves(maps, rays, torch.float64)
-    if maps.width.ndim == 0:  # as a map, whose gradient also tells how much cancels in the sum
-        double[3] = double[3].detach().expand(double[1].shape).clone().requires_grad_()
-    expected = reference.render_segments(
-        Maps(*double[:4], maps.windows.double(), maps.common_window), Rays(*double[4:]), boundaries
-    )
-    for value, true in zip(values, expected, strict=True):
-        torch.testing.assert_close(value.double(), true, atol=1e-5, rtol=1e-5)
-
-    generator = torch.Generator().manual_seed(0)
-    upstream = [torch.randn(value.shape, generator=generator) for value in values]
-    got = torch.autograd.grad(values, single, upstream)
-    true = torch.autograd.grad(expected, double, [value.double() for value in upstream])
-    for i, (a, b) in enumerate(zip(got, true, strict=True)):
-        if i == 3 and maps.width.ndim == 0:
-            assert abs(a.item() - b.sum().item()) <= 1e-4 * b.abs().sum().item()
-        else:
-            assert (a.double() - b).norm() <= 1e-4 * b.norm(), f"gradient {i}"
+    assert_agrees(render_natively, *scene(*shape), uniform, importance, "cpu")
 
 
 @pytest.mark.usefixtures("kernel")
@@ -120,10 +57,7 @@ def test_values_and_gradients_are_the_references(name, monkeypatch):
 def test_boundaries_are_placed_as_the_reference_does(name):
     *shape, uniform, importance = SCENES[name]
     maps, rays = scene(*shape)
-    boundaries = lift(maps, rays, uniform, importance)[4]
-    expected = reference.place_boundaries(maps, rays, DEPTH_BOUNDS, uniform, importance)
-    torch.testing.assert_close(boundaries, expected.transpose(1, 2), atol=1e-4, rtol=0)
-    assert (boundaries.diff(dim=-1) >= 0).all()
+    assert_places_boundaries(lift(maps, rays, uniform, importance)[4], maps, rays, uniform, importance)
 
 
 @pytest.mark.usefixtures("kernel")
@@ -414,7 +348,7 @@ def test_a_cache_that_cannot_be_written_is_named(cache, tmp_path, monkeypatch):
 def test_two_builders_compile_once(cache, monkeypatch):
     compiled = []
 
-    def compile_slowly(library: Path, environment: dict[str, str], lock: int) -> None:
+    def compile_slowly(library: Path, environment: dict[str, str], lock: int, kind: str) -> None:
         compiled.append(library)
         time.sleep(0.3)
         library.write_bytes(b"library")
@@ -439,7 +373,7 @@ def test_the_name_follows_sources_flags_and_processor(monkeypatch, tmp_path):
     name = kernels.library_path().name
     copy = tmp_path / "cuda"
     copy.mkdir()
-    for source in kernels._sources():
+    for source in kernels._files(kernels.TARGETS["cpu"]):
         (copy / source.name).write_bytes(source.read_bytes())
     monkeypatch.setattr(kernels, "shipped", lambda folder: tmp_path / folder)
     assert kernels.library_path().name == name
@@ -459,7 +393,86 @@ def test_a_broken_library_in_the_cache_is_named(cache, monkeypatch):
     library.parent.mkdir(parents=True)
     library.write_bytes(b"not a library")
     with pytest.raises(SsganError, match=r"loading .*\.so failed.*delete the file"):
-        native._load_library()
+        native._load_library("cpu")
+
+
+# The CUDA kernels where they cannot be compiled; needs no GPU.
+
+
+@pytest.fixture
+def cuda(cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PyTorch for CUDA 13.0, a GPU, and the path of a toolkit's nvcc, which is not there yet."""
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(kernels, "_architectures", lambda: "9.0")
+    monkeypatch.setattr(kernels, "_USUAL_NVCC", str(tmp_path / "none"))
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "toolkit"))
+    monkeypatch.delenv("CUDA_PATH", raising=False)
+    folder = tmp_path / "toolkit" / "bin"
+    folder.mkdir(parents=True)
+    return folder / "nvcc"
+
+
+def install_nvcc(path: Path, release: str) -> None:
+    """A compiler that says which release it is, and fails at everything else."""
+    path.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo "Cuda compilation tools, release {release}, V1" && exit 0\nexit 1\n'
+    )
+    path.chmod(0o755)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_without_a_gpu_the_message_says_so(cache):
+    with pytest.raises(SsganError, match="there is no usable GPU"):
+        kernels.build(kind="cuda")
+
+
+def test_without_nvcc_the_message_says_which_to_install(cuda, monkeypatch):
+    find = kernels.shutil.which
+    monkeypatch.setattr(kernels.shutil, "which", lambda name: None if name == "nvcc" else find(name))
+    with pytest.raises(
+        SsganError, match=r"no CUDA compiler nvcc .*install the CUDA toolkit 13\.0.*CUDA_HOME"
+    ):
+        kernels.build(kind="cuda")
+
+
+@pytest.mark.parametrize("release", ["11.8", "nonsense"])
+def test_another_cuda_than_pytorchs_is_named(cuda, release):
+    install_nvcc(cuda, release)
+    with pytest.raises(
+        SsganError, match=r"toolkit/bin/nvcc is of CUDA .* while this PyTorch was made with CUDA 13\.0"
+    ):
+        kernels.build(kind="cuda")
+
+
+def test_an_nvcc_that_fails_leaves_its_words(cuda, cache):
+    install_nvcc(cuda, "13.2")
+    with pytest.raises(SsganError, match=r"compiling it failed .*are in .*lifting-cuda-.*\.log") as raised:
+        kernels.build(kind="cuda")
+    assert Path(raised.value.hint.split(" are in ")[1]).read_text()
+    assert {path.suffix for path in cache.iterdir()} == {".log", ".lock"}
+
+
+def test_the_name_follows_gpus_and_toolkit(cuda, monkeypatch):
+    names = {kernels.library_path("cuda").name}
+    for owner, attribute, value in (
+        (kernels, "_architectures", lambda: "8.0"),
+        (kernels, "NVCC_FLAGS", ("-O1",)),
+        (torch.version, "cuda", "13.1"),
+    ):
+        monkeypatch.setattr(owner, attribute, value)
+        names.add(kernels.library_path("cuda").name)
+    assert len(names) == 4
+    assert all(name.startswith("lifting-cuda-") for name in names)
+
+
+def test_each_kind_of_device_fails_by_itself_and_warns_once(monkeypatch):
+    monkeypatch.setattr(native, "_failures", {"cuda": SsganError("no kernel", "for a reason")})
+    monkeypatch.setattr(native, "_warned", set())
+    with pytest.warns(
+        native.NativeKernelWarning, match=r"slower reference backend: no kernel \(for a reason\)"
+    ):
+        assert not native.is_available("cuda")
+    assert not native.is_available(torch.device("cuda", 0))  # a second warning would be an error
 
 
 FALLBACK = """
