@@ -9,9 +9,10 @@ from ssgan_core.parts import PartSchema
 
 # A smooth face-sized bump: the skin sheet departs from it by at most the skin's depth bound. It is smooth
 # everywhere, so that the sheet continues quietly where the skin is hidden or absent.
-_DOME_HEIGHT = 0.24
+# Fitted to the skin of 400 synthetic heads by tools/part_table.py (0.031 root mean square).
+_DOME_HEIGHT = 0.201
 _DOME_BASE = -0.04
-_DOME_RADII = (0.22, 0.28)
+_DOME_RADII = (0.125, 0.381)
 
 
 def dome(x: Tensor, y: Tensor) -> Tensor:
