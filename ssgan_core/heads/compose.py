@@ -193,9 +193,9 @@ def _segments(strands: list[Strands]) -> np.ndarray:
     return np.concatenate(result).astype(np.int32)
 
 
-_SKY_THINNING, _SHADOW_THINNING = 5, 2  # one strand in so many hides light, so much wider
-_SKY_POINTS, _SHADOW_POINTS = 7, 32  # and at most about so many points of each
-_LIGHT_KNOTS = 4  # places along a strand at which light is gathered
+_SKY_THINNING, _SHADOW_THINNING = 9, 3  # one strand in so many hides light, so much wider
+_SKY_POINTS, _SHADOW_POINTS = 6, 32  # and at most about so many points of each
+_LIGHT_KNOTS = 3  # places along a strand at which light is gathered
 
 
 def _occluders(

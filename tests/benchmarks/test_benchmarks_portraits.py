@@ -135,7 +135,10 @@ class TestVariety:
 
 
 class TestPartTable:
-    def test_the_command_prints_numbers_to_paste(self, three_heads: Path, printed):
+    def test_the_command_prints_numbers_to_paste(
+        self, three_heads: Path, printed, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(part_table, "shipped_dome", part_table.Dome(0.24, -0.04, 0.22, 0.28))  # too wide
         facts = printed(part_table, str(three_heads))
         assert facts["heads"] == 3
         assert facts["parts"]["nose"]["over_skin"][2] > facts["parts"]["neck"]["over_skin"][2]
