@@ -232,7 +232,7 @@ def test_missing_models_and_empty_runs(ssgan, tmp_path):
 
 
 def test_compiling_the_renderer_is_announced(ssgan, tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr("ssgan_core.rendering.kernels.is_built", lambda: False)
+    monkeypatch.setattr("ssgan_core.rendering.kernels.is_built", lambda kind: False)
     arguments = ["generate", tiny_model, "--seeds", "0", "--out", tmp_path]
     assert "compiling the renderer" in ssgan(*arguments).stderr
     assert "compiling" not in ssgan(*arguments, "--backend", "reference").stderr
