@@ -14,9 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,6 +22,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.smooth_head import DEPTH_BOUNDS, labels, smooth_head
+from benchmarks.timing import cost, machine
 from ssgan_core.rendering import BACKENDS, camera_rays, native, render
 from ssgan_core.rendering.sampling import Maps
 
@@ -41,11 +39,9 @@ def main() -> None:
         names.append(_OPERATOR)
     rows = [measure(backend, options) for backend in names]
     floors = floor_bytes(options)
-    what = options.device
-    if options.device.startswith("cuda"):
-        what = f"{torch.cuda.get_device_name(options.device)}, torch {torch.__version__}"
+    what = machine(options.device)
     table = Table(
-        title=f"{what}, {torch.get_num_threads()} threads; floor forward {floors['forward'] / 1e6:.1f} MB, "
+        title=f"{what}; floor forward {floors['forward'] / 1e6:.1f} MB, "
         f"forward + backward {floors['both'] / 1e6:.1f} MB"
     )
     for column in ("backend", "forward ms", "MiB", "forward + backward ms", "MiB"):
@@ -87,49 +83,11 @@ def measure(backend: str, options: argparse.Namespace) -> dict[str, Any]:
     def both() -> None:
         torch.autograd.grad(run(), maps, upstream)
 
-    times = _gpu_median if options.device.startswith("cuda") else _cpu_median
-    forward_ms, forward_mib = times(forward, options)
-    both_ms, both_mib = times(both, options)
+    alone, with_gradients = (cost(work, options.device, options.repeats) for work in (forward, both))
     return {
-        "backend": backend, "forward_ms": forward_ms, "forward_mib": forward_mib, "both_ms": both_ms,
-        "both_mib": both_mib,
+        "backend": backend, "forward_ms": alone.ms, "forward_mib": alone.mib, "both_ms": with_gradients.ms,
+        "both_mib": with_gradients.mib,
     }  # fmt: skip
-
-
-def _cpu_median(work: Callable[[], None], options: argparse.Namespace) -> tuple[float, None]:
-    work()  # warms up
-    times = []
-    for _ in range(options.repeats or 7):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times), None
-
-
-def _gpu_median(work: Callable[[], None], options: argparse.Namespace) -> tuple[float, float]:
-    """Milliseconds with a cold L2 cache, and MiB above what was allocated."""
-    properties = torch.cuda.get_device_properties(options.device)
-    with torch.cuda.device(options.device):
-        for _ in range(5):
-            work()
-        torch.cuda.synchronize()
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        work()
-        torch.cuda.synchronize()
-        peak = (torch.cuda.max_memory_allocated() - before) / 2**20
-
-        evicting = torch.empty(4 * properties.L2_cache_size, dtype=torch.uint8, device=options.device)
-        events = []
-        for i in range(options.repeats or 100):
-            evicting.fill_(i % 256)
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            work()
-            end.record()
-            events.append((start, end))
-        torch.cuda.synchronize()
-    return statistics.median(start.elapsed_time(end) for start, end in events), peak
 
 
 def floor_bytes(options: argparse.Namespace) -> dict[str, int]:

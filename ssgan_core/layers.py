@@ -106,22 +106,25 @@ class PartLinear(nn.Module):
     def forward(self, x: Tensor, codes: Tensor) -> Tensor:
         """Apply the layer.
 
+        A position's channels lie side by side: the last layer's features then are what the renderer reads, without a
+        copy, and its opacity and depth are contiguous maps.
+
         Args:
-            x: [B, G, inputs, N] activations, or [inputs, N] shared by all samples and groups.
+            x: [B, G, N, inputs] activations, or [N, inputs] shared by all samples and groups.
             codes: [B, G, latent].
 
         Returns:
-            [B, G, outputs, N].
+            [B, G, N, outputs].
         """
         folded, bias = self.folded(codes)
-        batch, groups, outputs, inputs = folded.shape
-        if x.ndim == 2:
-            y = (folded.reshape(-1, inputs) @ x).view(batch, groups, outputs, -1) + bias[..., None]
-        else:
-            y = torch.baddbmm(
-                bias.reshape(batch * groups, outputs, 1), folded.flatten(0, 1), x.flatten(0, 1)
-            ).view(batch, groups, outputs, -1)
-        return F.leaky_relu(y, SLOPE) if self.demodulate else y
+        batch, groups, outputs, _ = folded.shape
+        rows = x.flatten(0, 1) if x.ndim == 4 else x.expand(batch * groups, -1, -1)
+        y = torch.baddbmm(
+            bias.reshape(batch * groups, 1, outputs), rows, folded.flatten(0, 1).transpose(1, 2)
+        )
+        if self.demodulate:
+            y = F.leaky_relu(y, SLOPE, inplace=True)
+        return y.view(batch, groups, -1, outputs)
 
     def folded(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [B, G, outputs, inputs] and biases [B, G, outputs] with styles and activation gain folded in."""
@@ -181,12 +184,12 @@ def fourier_features(frequencies: int, highest: float, lowest: float = 0.25) -> 
 
 
 def position_code(waves: Tensor, size: int) -> Tensor:
-    """Fourier position code [2 F + 2, size * size] of texel centres; row 0 is the window's +y edge.
+    """Fourier position code [size * size, 2 F + 2] of texel centres; the first row is the window's +y edge.
 
-    The last two rows are x and y in [-1, 1].
+    The last two columns are x and y in [-1, 1].
     """
     centres = ((torch.arange(size, device=waves.device, dtype=waves.dtype) + 0.5) / size) * 2 - 1
     y, x = torch.meshgrid(-centres, centres, indexing="ij")
-    points = torch.stack([x.flatten(), y.flatten()])
-    phases = math.pi * (waves @ points)
-    return torch.cat([GAIN * phases.sin(), GAIN * phases.cos(), points])
+    points = torch.stack([x.flatten(), y.flatten()], dim=1)
+    phases = math.pi * (points @ waves.T)
+    return torch.cat([GAIN * phases.sin(), GAIN * phases.cos(), points], dim=1)

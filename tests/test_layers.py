@@ -14,14 +14,14 @@ def test_part_linear_equals_one_modulated_convolution_after_another():
     layer = layers.PartLinear(3, 5, 4, 6)
     with torch.no_grad():
         layer.bias.normal_()
-    x, codes = torch.randn(2, 3, 4, 7), torch.randn(2, 3, 5)
-    expected = torch.empty(2, 3, 6, 7)
+    x, codes = torch.randn(2, 3, 7, 4), torch.randn(2, 3, 5)
+    expected = torch.empty(2, 3, 7, 6)
     for b in range(2):
         for g in range(3):
             style = codes[b, g] @ layer.styles.weight[g] / math.sqrt(5) + layer.styles.bias[g]
             weight = layer.weight[g] / math.sqrt(4) * style
             weight = weight / (weight.square().sum(1, keepdim=True) + 1e-8).sqrt()
-            y = weight @ x[b, g] + layer.bias[g][:, None]
+            y = x[b, g] @ weight.T + layer.bias[g]
             expected[b, g] = F.leaky_relu(y, 0.2) * math.sqrt(2)
     torch.testing.assert_close(layer(x, codes), expected)
 
@@ -29,14 +29,14 @@ def test_part_linear_equals_one_modulated_convolution_after_another():
 def test_part_linear_with_shared_input_equals_the_expanded_input():
     torch.manual_seed(1)
     layer = layers.PartLinear(3, 5, 4, 6, demodulate=False)
-    x, codes = torch.randn(4, 7), torch.randn(2, 3, 5)
-    torch.testing.assert_close(layer(x, codes), layer(x.expand(2, 3, 4, 7), codes))
+    x, codes = torch.randn(7, 4), torch.randn(2, 3, 5)
+    torch.testing.assert_close(layer(x, codes), layer(x.expand(2, 3, 7, 4), codes))
 
 
 def test_part_linear_keeps_groups_apart():
     torch.manual_seed(2)
     layer = layers.PartLinear(3, 5, 4, 6)
-    x, codes = torch.randn(2, 3, 4, 7), torch.randn(2, 3, 5)
+    x, codes = torch.randn(2, 3, 7, 4), torch.randn(2, 3, 5)
     changed = codes.clone()
     changed[:, 1] = torch.randn(2, 5)
     before, after = layer(x, codes), layer(x, changed)
@@ -84,8 +84,8 @@ def test_gaussian_blur_keeps_masks_summing_to_one_at_the_border():
 
 def test_position_code_knows_left_from_right_and_up_from_down():
     code = layers.position_code(layers.fourier_features(4, 3.0), 5)
-    assert code.shape == (10, 25)
-    x, y = code[-2].view(5, 5), code[-1].view(5, 5)
+    assert code.shape == (25, 10)
+    x, y = code[:, -2].view(5, 5), code[:, -1].view(5, 5)
     torch.testing.assert_close(x[0], torch.tensor([-0.8, -0.4, 0.0, 0.4, 0.8]))
     assert (y[0] > 0).all()
     assert (y[-1] < 0).all()

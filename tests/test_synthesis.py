@@ -206,3 +206,15 @@ def test_asking_for_a_gpu_without_one(monkeypatch):
     assert choose_device("auto") == CPU
     with pytest.raises(SsganError, match="no usable CUDA"):
         choose_device("cuda")
+
+
+def test_half_precision_changes_pictures_by_less_than_a_grey_level(generator):
+    """What a GPU computes with (`Synthesiser`), here on the CPU."""
+    codes, label = codes_from_seed(generator, 5), torch.from_numpy(FRONT[None])
+    with torch.inference_mode():
+        plain = generator(codes, label)
+        with torch.autocast("cpu", torch.float16, cache_enabled=False):
+            half = generator(codes, label)
+    assert (half.image - plain.image).abs().max() < 2 / 255
+    assert (half.mask - plain.mask).abs().max() < 5e-3
+    assert not torch.equal(half.image, plain.image)

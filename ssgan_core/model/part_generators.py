@@ -69,23 +69,20 @@ class PartGenerators(nn.Module):
             x = layer(x, codes.shape)
         # Sigmoid of the logit is the sheet's opacity: 1 - exp(-softplus(l)) = sigmoid(l). So a prior of
         # log-odds makes the untrained parts as opaque as they are frequent in the data.
-        logit = self._maps(self.to_opacity(x, codes.shape))[:, :, 0].float() + self.layout_prior
+        logit = _maps(self.to_opacity(x, codes.shape), self.size)[:, :, 0].float() + self.layout_prior
         optical_depth = F.softplus(logit).clamp(max=_MOST_OPTICAL_DEPTH)
         for layer in self.texture_layers:
             x = layer(x, texture)
-        features = self._maps(self.to_features(x, texture))
+        features = _maps(self.to_features(x, texture), self.size)
 
         x = position_code(self.depth_waves, self.size)
         first, *rest = self.depth_layers
         x = first(x, base)
         for layer in rest:
             x = layer(x, codes.shape)
-        offset = torch.tanh(self._maps(self.to_depth(x, codes.shape))[:, :, 0].float())
+        offset = torch.tanh(_maps(self.to_depth(x, codes.shape), self.size)[:, :, 0].float())
         relative_depth = self.depth_start[:, None, None] + self.depth_bound[:, None, None] * offset
         return features, relative_depth, optical_depth
-
-    def _maps(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.size, self.size))
 
 
 class BackgroundGenerator(nn.Module):
@@ -108,10 +105,15 @@ class BackgroundGenerator(nn.Module):
         x = position_code(self.waves, self.size)
         for layer in self.layers:
             x = layer(x, codes)
-        return self.to_features(x, codes)[:, 0].unflatten(-1, (self.size, self.size))
+        return _maps(self.to_features(x, codes), self.size)[:, 0]
 
 
 def _stack(groups: int, latent: int, inputs: int, width: int, layers: int) -> nn.ModuleList:
     return nn.ModuleList(
         PartLinear(groups, latent, inputs if index == 0 else width, width) for index in range(layers)
     )
+
+
+def _maps(x: Tensor, size: int) -> Tensor:
+    """[B, G, size * size, C] as [B, G, C, size, size]; in memory a texel's channels stay side by side."""
+    return x.unflatten(2, (size, size)).permute(0, 1, 4, 2, 3)
