@@ -19,10 +19,11 @@
 namespace ssgan {
 
 // The slab reaches this many widths beyond the depth bounds; feature terms of less weight than the epsilon are left
-// out; coarse weights are raised by the floor. All three are the reference's.
+// out; coarse weights give the spread to either neighbour and are raised by the floor. All are the reference's.
 constexpr float kMarginWidths = 3.0f;
 constexpr float kFeatureEpsilon = 1e-6f;
-constexpr float kResamplingFloor = 0.01f;
+constexpr float kResamplingSpread = 0.2f;
+constexpr float kResamplingFloor = 0.003f;
 
 // Beyond this |q| single precision cannot tell E from its limit.
 constexpr float kSaturated = 5.7f;
@@ -272,6 +273,12 @@ struct Bilinear {
   SSGAN_INLINE F by_column() const { return (p01 - p00) + y * ((p11 - p10) - (p01 - p00)); }
   SSGAN_INLINE F by_row() const { return (p10 - p00) + x * ((p11 - p01) - (p10 - p00)); }
 };
+
+// How much of the importance boundaries belongs to coarse segment n of `count`, up to a factor.
+SSGAN_INLINE float resampling_mass(const float* weights, int n, int count) {
+  const float before = n > 0 ? weights[n - 1] : 0.0f, after = n + 1 < count ? weights[n + 1] : 0.0f;
+  return kResamplingSpread * (before + after) + (1 - 2 * kResamplingSpread) * weights[n] + kResamplingFloor;
+}
 
 // The j-th of `count` quantiles of a density that is constant between edges.
 SSGAN_INLINE float wanted_share(int j, int count) { return (j + 0.5f) / count; }

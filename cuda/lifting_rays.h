@@ -196,8 +196,7 @@ class Tracer {
       composite(coarse);
       for (int n = 0; n < coarse; ++n) per_tau[n] *= total[n];
       for (int n = 0; n < coarse; ++n) {
-        const float beside = most(per_tau[std::max(n - 1, 0)], per_tau[std::min(n + 1, coarse - 1)]);
-        mass_[n] = most(per_tau[n], beside) + kResamplingFloor;
+        mass_[n] = resampling_mass(per_tau.data(), n, coarse);
       }
       quantiles(distance.data(), uniform, mass_.data(), importance, distance.data() + uniform);
       visit(origin, direction, uniform, importance);

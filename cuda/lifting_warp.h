@@ -332,17 +332,13 @@ SSGAN_WARP void place_boundaries(Ray<Warp>& ray, float near, float far) {
   warp.each([&](int lane) {
     for (int n = lane; n < coarse; n += kWarp) scratch.per_tau[n] *= scratch.row[n];
   });
-  // Masses: the weights, max-pooled over neighbours and raised; then their running sums.
+  // Masses of the quantiles, and their running sums.
   float sum = 0;
   for (int base = 0; base < coarse; base += kWarp) {
     typename Warp::template Lanes<float> running;
     warp.apart([&](int lane) {
       const int n = base + lane;
-      running[lane] = 0;
-      if (n >= coarse) return;
-      const float beside =
-          most(scratch.per_tau[n > 0 ? n - 1 : 0], scratch.per_tau[n + 1 < coarse ? n + 1 : coarse - 1]);
-      running[lane] = most(scratch.per_tau[n], beside) + kResamplingFloor;
+      running[lane] = n < coarse ? resampling_mass(scratch.per_tau, n, coarse) : 0;
     });
     warp.scan(running);
     warp.each([&](int lane) {

@@ -26,8 +26,11 @@ from ssgan_core.rendering.sampling import Maps, coordinate, map_coordinates, ray
 # left out.
 FEATURE_EPSILON = {torch.float32: 1e-6, torch.float64: 0.0}
 
-# Added to the coarse weights, so that importance boundaries also go where the coarse pass saw nothing.
-_RESAMPLING_FLOOR = 0.01
+# How the coarse weights become the density of importance boundaries: each segment gives a share to either neighbour,
+# because its sheets may lie near an edge, and a floor keeps boundaries where the coarse pass saw nothing. The values are
+# the best of those tried (docs/rendering.md).
+_RESAMPLING_SPREAD = 0.2
+_RESAMPLING_FLOOR = 0.003
 
 
 def render_analytic(
@@ -123,8 +126,8 @@ def place_boundaries(
 ) -> Tensor:
     """Segment boundaries [B, uniform + importance, P], ascending: uniform ones, more where the weights are.
 
-    The weights of a first pass over the uniform boundaries are max-pooled over neighbours and raised by 0.01;
-    the importance boundaries are the (j + 0.5) / M quantiles of the piecewise constant density they make.
+    The weights of a first pass over the uniform boundaries are blurred over neighbours (0.2, 0.6, 0.2) and raised by
+    0.003; the importance boundaries are the (j + 0.5) / M quantiles of the piecewise constant density they make.
     Nothing is random, so that a view does not flicker.
     """
     near, far = ray_range(maps, rays, depth_bounds)
@@ -134,8 +137,10 @@ def place_boundaries(
         return coarse
     at_middle = map_coordinates(maps, rays, (coarse[:, 1:] + coarse[:, :-1]) / 2)
     weights = composite_weights(optical_depths(maps, rays, coarse, at_middle))[0].sum(1)
-    pooled = F.max_pool1d(weights.transpose(1, 2), 3, stride=1, padding=1) + _RESAMPLING_FLOOR
-    fine = _quantiles(coarse.transpose(1, 2).contiguous(), pooled, importance)
+    beside = F.pad(weights, (0, 0, 1, 1))
+    spread = _RESAMPLING_SPREAD * (beside[:, :-2] + beside[:, 2:]) + (1 - 2 * _RESAMPLING_SPREAD) * weights
+    mass = (spread + _RESAMPLING_FLOOR).transpose(1, 2)
+    fine = _quantiles(coarse.transpose(1, 2).contiguous(), mass, importance)
     return torch.cat([coarse, fine.transpose(1, 2)], dim=1).sort(dim=1)[0]
 
 

@@ -58,14 +58,16 @@ def test_masks_and_transmittance_sum_to_one(
     assert (seen.masks >= 0).all()
 
 
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("width", [0.02, 0.0125])
-def test_32_boundaries_come_close_to_1024_segments(width):
-    head, rays = smooth_head(64, 8), camera_rays(labels(1), 24)
+def test_32_boundaries_come_close_to_1024_segments(width, seed):
+    head, rays = smooth_head(64, 8, seed=seed), camera_rays(labels(1), 24)
     truth = picture(head, rays, width, uniform=1025, importance=0)
     assert ((truth.masks > 0.01).sum(1) >= 5).any()  # five parts do share a ray
     coarse = picture(head, rays, width)
     assert (coarse.masks - truth.masks).abs().max() <= 0.02
     assert (coarse.features - truth.features).norm() <= 0.01 * truth.features.norm()
+    assert (coarse.depth - truth.depth).norm() <= 0.01 * truth.depth.norm()
     evenly = picture(head, rays, width, uniform=32, importance=0)
     assert (evenly.masks - truth.masks).abs().max() > 2 * (coarse.masks - truth.masks).abs().max()
 
