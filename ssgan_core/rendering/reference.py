@@ -27,8 +27,8 @@ from ssgan_core.rendering.sampling import Maps, coordinate, map_coordinates, ray
 FEATURE_EPSILON = {torch.float32: 1e-6, torch.float64: 0.0}
 
 # How the coarse weights become the density of importance boundaries: each segment gives a share to either neighbour,
-# because its sheets may lie near an edge, and a floor keeps boundaries where the coarse pass saw nothing. The values are
-# the best of those tried (docs/rendering.md).
+# because its sheets may lie near an edge, and a floor keeps boundaries where the coarse pass saw nothing. The values
+# are the best of those tried (docs/rendering.md).
 _RESAMPLING_SPREAD = 0.2
 _RESAMPLING_FLOOR = 0.003
 
