@@ -152,7 +152,8 @@ class DepthErrors:
         # The samples' projection, because hairs are about one sample wide at least.
         projection = render.camera_samples(cameras.label(yaw, pitch), size)
         solid = render.view_geometry(np, scene, projection)
-        caster = RayCaster(solid.points, solid.triangles, closed=len(scene.culled))
+        triangles = np.concatenate([solid.triangles, scene.clear])
+        caster = RayCaster(solid.points, triangles, closed=len(scene.culled))
         cast = caster.depth(camera.position, camera.rays(size))
         both = (cast > 0) & (view.depth > 0)
         error = view.depth - cast

@@ -35,6 +35,7 @@ class Scene:
         attributes: [V + P, ATTRIBUTES] float32: normal (of strands: outward), chart (of strands: tangent),
             ambient light, extra.
         culled, open: triangles [., 3] int32 of closed surfaces, and of those whose back is seen too.
+        clear: triangles [., 3] int32 of what is seen through but has a part and a depth.
         strand_points: [P, 3]; strand_tangents: [P, 3] unit; strand_widths: [P].
         strand_rarity: [P] 1 / (the least width at which a strand is still drawn), the same along a strand.
         segments: [Q] int32: strand points that are followed by another of the same strand.
@@ -48,6 +49,7 @@ class Scene:
     attributes: np.ndarray
     culled: np.ndarray
     open: np.ndarray
+    clear: np.ndarray
     strand_points: np.ndarray
     strand_tangents: np.ndarray
     strand_widths: np.ndarray
@@ -76,11 +78,13 @@ def build_scene(identity: Identity) -> Scene:
     lights = build_lights(identity)
 
     offsets = np.cumsum([0] + [len(surface.points) for surface in surfaces])
-    closed = [(s, o) for s, o in zip(surfaces, offsets, strict=False) if not s.two_sided]
-    both = [(s, o) for s, o in zip(surfaces, offsets, strict=False) if s.two_sided]
-    culled, open_ = (
+    placed = list(zip(surfaces, offsets, strict=False))
+    see_through = [(s, o) for s, o in placed if s.material is Material.CLEAR]
+    closed = [(s, o) for s, o in placed if not s.two_sided]
+    both = [(s, o) for s, o in placed if s.two_sided and s.material is not Material.CLEAR]
+    culled, open_, clear = (
         np.concatenate([np.zeros((0, 3), np.int32), *(s.triangles + np.int32(o) for s, o in group)])
-        for group in (closed, both)
+        for group in (closed, both, see_through)
     )
     tangents = [_tangents(strand) for strand in strands]
     materials = [(len(s.triangles), s.material) for s, _ in closed + both]
@@ -102,6 +106,7 @@ def build_scene(identity: Identity) -> Scene:
         attributes=np.concatenate([np.concatenate(column) for column in columns], axis=1),
         culled=culled,
         open=open_,
+        clear=clear,
         strand_points=np.concatenate([strand.points.reshape(-1, 3) for strand in strands]),
         strand_tangents=np.concatenate(tangents),
         strand_widths=np.concatenate([strand.widths.ravel() for strand in strands]),
@@ -209,6 +214,8 @@ def _occluders(
     points, triangles = [bust.points[: len(mesh.vertices)]], [mesh.coarse]
     offset = len(mesh.vertices)
     for garment in garments:
+        if garment.material is Material.CLEAR:
+            continue
         points.append(garment.points)
         triangles.append(garment.triangles + np.int32(offset))
         offset += len(garment.points)

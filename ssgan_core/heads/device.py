@@ -76,7 +76,7 @@ class DeviceRenderer:
     def _unpack(self, parcel: Parcel) -> Scene:
         packed = parcel.scene
         names = (
-            "points", "culled", "open", "strand_points", "strand_tangents", "strand_widths", "strand_rarity",
+            "points", "culled", "open", "clear", "strand_points", "strand_tangents", "strand_widths", "strand_rarity",
             "segments", "materials",
         )  # fmt: skip
         arrays: dict[str, Any] = {name: self._tensor(getattr(packed, name)) for name in names}
@@ -127,12 +127,16 @@ def _column(values: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
 
 
-def draw(scene: Scene, projection: Projection, budget: int) -> Drawn:
+def draw(scene: Any, projection: Projection, budget: int) -> Drawn:
     """Project and rasterise a scene of tensors; `budget`: see scatter.rasterise."""
     geometry = render.view_geometry(torch, scene, projection)
     screen = projection.project(torch, geometry.points)
     nearness, shown = rasterise(screen, geometry.triangles, len(scene.culled), projection.size, budget)
-    return Drawn(shown, nearness, screen, geometry)
+    veil = None
+    if len(scene.clear):
+        before, clear = rasterise(screen, scene.clear, 0, projection.size, budget)
+        veil = torch.where((clear >= 0) & (before > nearness), before, 0.0)
+    return Drawn(shown, nearness, screen, geometry, veil)
 
 
 def gather(scene: Any, projection: Projection, drawn: Drawn, chosen: Tensor) -> Samples:

@@ -17,8 +17,9 @@ _MM = 0.01  # template units a millimetre
 # The brow on the template, at shares 0 (inner end) to 1 (tail) of its length: x, y, half its height.
 _BROW_AT = np.array([0.0, 0.15, 0.35, 0.55, 0.70, 0.85, 1.0])
 _BROW_X = np.array([0.115, 0.18, 0.27, 0.36, 0.43, 0.495, 0.555])
-_BROW_Y = np.array([7.492, 7.502, 7.515, 7.527, 7.528, 7.511, 7.476])
-_BROW_HALF = np.array([0.031, 0.037, 0.037, 0.033, 0.027, 0.019, 0.010])
+# A sixth of the eyes' distance above them, and as high as the mean of photos' masks shows them.
+_BROW_Y = np.array([7.442, 7.454, 7.470, 7.485, 7.488, 7.472, 7.436])
+_BROW_HALF = np.array([0.036, 0.043, 0.043, 0.039, 0.032, 0.023, 0.012])
 _BROW_ANGLE = np.radians([72.0, 52.0, 30.0, 16.0, 2.0, -16.0, -30.0])  # of the hairs, outwards = 0, up = 90
 
 
@@ -34,7 +35,7 @@ def grow_brows(identity: Identity, bust: Bust, rng: np.random.Generator) -> Stra
     xs, ys, halves = brow_line(identity)
     rest = template().rest
     near = (
-        (rest[:, 2] > 1.15) & (np.abs(rest[:, 1] - 7.505) < 0.12) & (np.abs(np.abs(rest[:, 0]) - 0.33) < 0.28)
+        (rest[:, 2] > 1.15) & (np.abs(rest[:, 1] - 7.465) < 0.13) & (np.abs(np.abs(rest[:, 0]) - 0.33) < 0.28)
     )
     roots = scatter(bust, near.astype(np.float32), 4800, rng)
     x, y = np.abs(roots.rest[:, 0]), roots.rest[:, 1]

@@ -14,6 +14,7 @@ from ssgan_core import cameras
 from ssgan_core.heads import raster, shading, textures
 from ssgan_core.heads.backdrop import build_backdrop
 from ssgan_core.heads.compose import ATTRIBUTES, Scene, build_scene
+from ssgan_core.heads.facial_hair import brow_line
 from ssgan_core.heads.jit import entry
 from ssgan_core.heads.lighting import towards
 from ssgan_core.heads.sampler import HATS, Identity
@@ -36,6 +37,7 @@ _PART_OF_MATERIAL = {
     Material.FRAME: "glasses",
     Material.LENS: "glasses",
     Material.METAL: "earrings",
+    Material.CLEAR: "glasses",
 }
 
 
@@ -46,6 +48,7 @@ class SyntheticView:
     Attributes:
         image: sRGB [H, W, 3], uint8, the mean of nine samples a pixel.
         mask: ids of parts.PORTRAIT [H, W], uint8: what most of a pixel's samples show.
+            Clear lenses count as glasses, whatever is seen through them.
         depth: z_cam in world units [H, W], float32, of what the mask names: at the pixel's centre if it is seen
             there, else the mean of the samples that show it; 0 where there is background.
     """
@@ -110,17 +113,22 @@ class Drawn:
         nearness: [S, S] float32; see raster.Projection.project.
         screen: [V + 2 P, 3] float32 projected points of the geometry.
         geometry: what was drawn.
+        veil: [S, S] float32 nearness of the clear surface before what is shown, 0 for none; None if there is no such
+            surface at all.
     """
 
     shown: Any
     nearness: Any
     screen: Any
     geometry: Geometry
+    veil: Any | None = None
 
     def depth(self, xp: Any) -> Any:
-        """z_cam [S, S] float32; 0 where nothing is."""
-        seen = self.shown >= 0
-        return seen / xp.where(seen, self.nearness, 1.0)
+        """z_cam [S, S] float32 of what the mask names; 0 where nothing is."""
+        seen, nearness = self.shown >= 0, self.nearness
+        if self.veil is not None:
+            seen, nearness = seen | (self.veil > 0), xp.where(self.veil > 0, self.veil, nearness)
+        return seen / xp.where(seen, nearness, 1.0)
 
 
 def view_geometry(xp: Any, scene: Scene, projection: raster.Projection) -> Geometry:
@@ -159,7 +167,12 @@ def draw(scene: Scene, projection: raster.Projection) -> Drawn:
     closed = len(scene.culled)
     raster.rasterise(screen, geometry.triangles[:closed], 0, True, nearness, shown)
     raster.rasterise(screen, geometry.triangles[closed:], closed, False, nearness, shown)
-    return Drawn(shown, nearness, screen, geometry)
+    veil = None
+    if len(scene.clear):
+        veil, clear = nearness.copy(), np.full_like(shown, -1)
+        raster.rasterise(screen, scene.clear, 0, False, veil, clear)
+        veil[clear < 0] = 0
+    return Drawn(shown, nearness, screen, geometry, veil)
 
 
 def palette(identity: Identity, scene: Scene) -> Palette:
@@ -185,6 +198,7 @@ def palette(identity: Identity, scene: Scene) -> Palette:
         rim_colour=column(lights.rim_colour),
         gaze=column(towards(identity.gaze_yaw, identity.gaze_pitch)),
         eye_centres=scene.eye_centres.T.copy(),
+        brow=np.stack(brow_line(identity), axis=1).astype(np.float32),
         noise=textures.noise(),
         curve=_curve(),
         numbers=numbers,
@@ -222,7 +236,7 @@ def paint(
     colours = _enlarged(xp, displayed(backdrop), size // _SAMPLES).reshape(3, -1)
     shown = drawn.shown.reshape(-1)
     materials = xp.where(shown >= 0, drawn.geometry.materials[xp.clip(shown, 0, None)], len(Material))
-    part_of_material = xp.asarray([*(_PART[name] for name in _PART_OF_MATERIAL.values()), 0], dtype=xp.uint8)
+    part_of_material = xp.asarray([*(_PART[_PART_OF_MATERIAL[m]] for m in Material), 0], dtype=xp.uint8)
     parts = part_of_material[xp.asarray(materials, dtype=xp.int32)]
     copied = _copied(xp, (materials == int(Material.SKIN)).reshape(size, size))
     for shader, group in _SHADERS.items():
@@ -237,7 +251,7 @@ def paint(
             samples = gather(drawn, chosen)
             colours[:, chosen] = displayed(shader(xp, samples, palette))
             if shader is shading.skin:
-                parts[chosen] = skin_part(xp, samples)
+                parts[chosen] = skin_part(xp, samples, palette.brow)
     colours, parts = colours.reshape(3, size, size), parts.reshape(size, size)
     for to, source in _COPIES:
         colours[:, to[0] :: _SAMPLES, to[1] :: _SAMPLES] = xp.where(
@@ -250,6 +264,8 @@ def paint(
             parts[source[0] :: _SAMPLES, source[1] :: _SAMPLES],
             parts[to[0] :: _SAMPLES, to[1] :: _SAMPLES],
         )
+    if drawn.veil is not None:
+        parts = xp.where(drawn.veil > 0, part_of_material[int(Material.CLEAR)], parts)
     return colours, parts
 
 
@@ -410,22 +426,40 @@ def _gathered(
     return result
 
 
-def skin_part(xp: Any, samples: Samples) -> Any:
-    """Part ids [n] uint8 of skin samples, by where they lie on the template and what covers them."""
+def skin_part(xp: Any, samples: Samples, brow: Any) -> Any:
+    """Part ids [n] uint8 of skin samples, by where they lie on the template and what covers them.
+
+    Nose and brows have the outlines that annotators of CelebAMask-HQ draw: the nose reaches up to the eyes, a brow is
+    the whole area that its hairs grow on.
+
+    Args:
+        brow: `facial_hair.brow_line` [7, 3]: x, y and half height of a brow from its inner end to its tail.
+    """
     x, y, z = xp.abs(samples.chart[0]), samples.chart[1], samples.chart[2]
     extra = samples.extra
     # The nose's half width: narrow below the tip, widest at the wings, then the bridge.
-    width = 0.10 + 1.7 * xp.clip(y - 6.78, 0.0, 0.05) - 0.6 * xp.clip(y - 6.95, 0.0, 0.15)
-    width = width - 0.02 / 0.18 * xp.clip(y - 7.10, 0.0, 0.18)
-    nose = (y > 6.80) & (y < 7.28) & (x < width) & (z > 1.2)
+    width = 0.09 + 1.6 * xp.clip(y - 6.79, 0.0, 0.055) - 0.5 * xp.clip(y - 6.95, 0.0, 0.17)
+    nose = (y > 6.80) & (y < 7.36) & (x < width) & (z > 1.2)
+    middle, half = _between(xp, x, brow[:, 0], brow[:, 1]), _between(xp, x, brow[:, 0], brow[:, 2])
+    brows = (x > brow[0, 0]) & (x < brow[-1, 0]) & (xp.abs(y - middle) < half) & (z > 1.1)
     jaw = 6.17 + 0.34 * xp.clip(1.45 - z, 0.0, 1.15)
     result = xp.where(y < jaw, _PART["neck"], _PART["skin"])
     result = xp.where(nose, _PART["nose"], result)
+    result = xp.where(brows, _PART["brows"], result)
     result = xp.where(extra[4] > 0.5, _PART["ears"], result)
     # A cover of one half, as bald heads and cornrows have it, is skin, whatever rounding does.
     result = xp.where(extra[0] > 0.51, _PART["hair"], result)
     result = xp.where((extra[2] > 0.5) | (extra[5] > 0.5), _PART["mouth"], result)
     return xp.asarray(result, dtype=xp.uint8)
+
+
+def _between(xp: Any, x: Any, knots: Any, values: Any) -> Any:
+    """Values [n] at x [n], linear between ascending knots [m] with values [m], constant beyond them."""
+    result = values[0] + 0 * x
+    for i in range(len(knots) - 1):
+        slope = (values[i + 1] - values[i]) / (knots[i + 1] - knots[i])
+        result = result + slope * (xp.clip(x, knots[i], knots[i + 1]) - knots[i])
+    return result
 
 
 def _enlarged(xp: Any, picture: Any, size: int) -> Any:

@@ -101,7 +101,7 @@ class Identity:
     eye_size: float = _control(0.175, "*-eye-scale-decr", "*-eye-scale-incr")
     eye_spacing: float = _control(0.175, "*-eye-trans-in", "*-eye-trans-out", mean=0.5)
     eye_height: float = _control(0.175, "*-eye-trans-down", "*-eye-trans-up")
-    eye_open: float = _control(0.225, "*-eye-height2-decr", "*-eye-height2-incr")
+    eye_open: float = _control(0.225, "*-eye-height2-decr", "*-eye-height2-incr", mean=0.35)
     eye_tilt: float = _control(0.225, "*-eye-corner2-down", "*-eye-corner2-up")
     eye_fold: float = _control(0.25, "*-eye-eyefold-up", "*-eye-eyefold-down")
     eye_bags: float = _control(0.25, "*-eye-bag-decr", "*-eye-bag-incr")
@@ -265,13 +265,13 @@ def _ancestry(rng: np.random.Generator, values: dict[str, Any]) -> float:
 
 
 def _expression(rng: np.random.Generator) -> dict[str, float]:
-    smiling, talking = rng.random() < 0.5, rng.random() < 0.22
+    smiling, talking = rng.random() < 0.55, rng.random() < 0.25
     return {
-        "smile": float(np.clip(rng.normal(0.5, 0.25), 0.05, 1.0)) if smiling else 0.0,
+        "smile": float(np.clip(rng.normal(0.55, 0.25), 0.05, 1.0)) if smiling else 0.0,
         "jaw_open": float(rng.uniform(0.06, 0.32)) if talking else 0.0,
         "frown": float(rng.uniform(0.2, 0.8)) if not smiling and rng.random() < 0.18 else 0.0,
         "pucker": float(rng.uniform(0.2, 0.7)) if not smiling and rng.random() < 0.08 else 0.0,
-        "squint": float(np.clip(rng.normal(0.05, 0.2), 0.0, 0.6)),
+        "squint": float(np.clip(rng.normal(0.0, 0.2), 0.0, 0.6)),
         "blink": float(rng.uniform(0.6, 1.0)) if rng.random() < 0.03 else float(rng.uniform(0.0, 0.08)),
     }
 

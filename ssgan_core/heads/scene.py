@@ -21,8 +21,9 @@ class Material(IntEnum):
     CLOTH = 7
     HAT = 8
     FRAME = 9
-    LENS = 10  # tinted; clear glasses have none
+    LENS = 10  # tinted
     METAL = 11  # earrings
+    CLEAR = 12  # lenses that are seen through, but count as glasses, as in CelebAMask-HQ
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class Palette:
-    """An identity's numbers as the shaders want them: reflectances and directions [3, 1], and plain floats."""
+    """An identity's numbers as the shaders want them: reflectances and directions [3, 1], and plain floats.
+
+    `brow` [7, 3] is `facial_hair.brow_line`.
+    """
 
     skin: Array
     hair: Array
@@ -56,6 +59,7 @@ class Palette:
     rim_colour: Array
     gaze: Array
     eye_centres: Array
+    brow: Array
     noise: Array
     curve: Array
     numbers: dict[str, float]

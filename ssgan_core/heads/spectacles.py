@@ -56,7 +56,7 @@ _SUNGLASSES = (
 
 
 def spectacles(identity: Identity, bust: Bust) -> list[Surface]:
-    """FRAME and, for sunglasses, LENS surfaces; nothing for those who wear none."""
+    """FRAME and LENS or CLEAR surfaces; nothing for those who wear none."""
     name = GLASSES[identity.glasses]
     if name == "none":
         return []
@@ -67,10 +67,11 @@ def spectacles(identity: Identity, bust: Bust) -> list[Surface]:
     front = _Front(bust, style, size=rng.uniform(0.94, 1.05), thickness=rng.uniform(*_THICKNESS[thick]))
     parts = [part for side in (1, -1) for part in (front.rim(side), front.temple(side, thick))]
     parts += front.bridge(thick, double=style.hang > 0)
-    surfaces = [join(Material.FRAME, parts)]
-    if tinted:
-        surfaces.append(join(Material.LENS, [front.lens(side) for side in (1, -1)], two_sided=True))
-    return surfaces
+    lenses = [front.lens(side) for side in (1, -1)]
+    return [
+        join(Material.FRAME, parts),
+        join(Material.LENS if tinted else Material.CLEAR, lenses, two_sided=True),
+    ]
 
 
 _THICKNESS = {False: (0.0034, 0.0046), True: (0.0078, 0.0110)}  # world, of wire and of acetate

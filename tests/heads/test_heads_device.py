@@ -42,9 +42,11 @@ def agree(view: SyntheticView, other: SyntheticView) -> None:
         assert mine.flags.c_contiguous
 
 
-@pytest.mark.parametrize(("index", "style"), [(3, "long-wavy"), (5, "braids"), (8, "bald")])
-def test_torch_draws_what_the_kernels_draw(index: int, style: str):
-    one = person(index, style)
+@pytest.mark.parametrize(
+    ("index", "style", "glasses"), [(3, "long-wavy", 4), (5, "braids", 1), (8, "bald", 3)]
+)
+def test_torch_draws_what_the_kernels_draw(index: int, style: str, glasses: int):
+    one = dataclasses.replace(person(index, style), glasses=glasses)
     views = DeviceRenderer("cpu").render(pack(one), LABELS, 64)
     for view, label in zip(views, LABELS, strict=True):
         agree(view, render_portrait(one, label, 64))

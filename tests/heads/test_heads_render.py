@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,31 @@ def test_a_camera_at_positive_x_sees_the_ear_at_positive_x():
         assert np.sign(ears.mean() - 24) == nearer
 
 
+def test_clear_lenses_count_as_glasses_and_hide_nothing():
+    """With the lenses' triangles gone, the same picture shows eyes where the mask named glasses."""
+    one, label = bare(glasses=GLASSES.index("round")), cameras.label(0.2, 0.05)
+    view = render_portrait(one, label, 64)
+    scene = build_scene(one)
+    empty = dataclasses.replace(scene, clear=scene.clear[:0])
+    projection = camera_samples(label, 64)
+    drawn = draw(empty, projection)
+    look_up = partial(render.gather, empty, projection)
+    colours, parts = render.paint(
+        np, empty, render.palette(one, empty), drawn, render._backdrop(one), look_up, render.CHUNK
+    )
+    image, mask, depth = render.resolve(np, colours, parts, drawn.depth(np))
+    assert np.array_equal(view.image, image)
+    lens = (view.mask == PART["glasses"]) & (mask != PART["glasses"])
+    assert (mask[lens] == PART["eyes"]).sum() > 10
+    assert lens.mean() > 0.02
+    before_something = lens & (depth > 0)  # its outer edge may stand before the background
+    nearer = depth[before_something] - view.depth[before_something]
+    assert nearer.min() > 0
+    assert 0.01 < np.median(nearer) < 0.1
+    others = (view.mask != PART["glasses"]) & (mask != PART["glasses"])
+    assert np.array_equal(view.depth[others], depth[others])
+
+
 @pytest.mark.parametrize("style", ["short", "long-wavy", "curly"])
 def test_depth_equals_brute_force_intersection(style: str):
     one = dressed(hair_style=HAIR_STYLES.index(style), glasses=2, earrings=3)
@@ -148,8 +174,9 @@ def test_depth_equals_brute_force_intersection(style: str):
     geometry = view_geometry(np, scene, camera_samples(label, size))
     origin, directions = rays(label, size)
     chosen = np.random.default_rng(0).permutation(size * size)[:200]
+    triangles = np.concatenate([geometry.triangles, scene.clear])
     found = first_hits(
-        geometry.points, geometry.triangles, len(scene.culled), origin, directions.reshape(-1, 3)[chosen]
+        geometry.points, triangles, len(scene.culled), origin, directions.reshape(-1, 3)[chosen]
     )
     depth = drawn.depth(np)[1::3, 1::3].ravel()[chosen]  # the middle sample of a pixel
     assert ((found > 0) == (depth > 0)).mean() >= 0.99
@@ -246,7 +273,8 @@ def skin_at(chart: list[float], **extra: float) -> str:
     column = np.array(chart, np.float32)[:, None]
     others = np.array([[extra.get(name, 0.0)] for name in names], np.float32)
     samples = Samples(column, column, column, column, column, others, np.zeros(1, np.float32))
-    return PORTRAIT.names[int(render.skin_part(np, samples)[0])]
+    brow = np.array([[0.1, 7.45, 0.03], [0.3, 7.47, 0.04], [0.5, 7.43, 0.02]])
+    return PORTRAIT.names[int(render.skin_part(np, samples, brow)[0])]
 
 
 def test_skin_is_divided_by_where_it_lies():
@@ -254,6 +282,13 @@ def test_skin_is_divided_by_where_it_lies():
     assert skin_at([0.4, 7.0, 1.3]) == "skin"
     assert skin_at([0.15, 6.9, 1.4]) == "nose"
     assert skin_at([0.15, 7.1, 1.4]) == "skin"
+    assert skin_at([0.0, 7.3, 1.4]) == "nose"
+    assert skin_at([0.2, 7.49, 1.4]) == "brows"  # the middle of the first span: y 7.46, half height .035
+    assert skin_at([-0.2, 7.43, 1.4]) == "brows"
+    assert skin_at([0.2, 7.50, 1.4]) == "skin"
+    assert skin_at([0.4, 7.47, 1.4]) == "brows"  # y 7.45, half height .03
+    assert skin_at([0.52, 7.43, 1.4]) == "skin"
+    assert skin_at([0.2, 7.46, 1.4], scalp=1.0) == "hair"
     assert skin_at([0.0, 5.9, 0.8]) == "neck"
     assert skin_at([0.0, 8.4, 0.3], scalp=1.0) == "hair"
     assert skin_at([0.8, 7.2, 0.3], ears=1.0) == "ears"
