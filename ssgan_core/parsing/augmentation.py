@@ -24,6 +24,8 @@ IGNORED = 255
 # Parts whose look the renderer knows least about, and how often another texture takes their place.
 _RETEXTURED = {"background": 0.6, "cloth": 0.5, "hat": 0.5}
 _STREAKED = {"hair": 0.4}
+_SMOOTHED = 0.3  # how often hair shows no single strands, as in photos of few pixels
+_SHADOWED = 0.25  # how often skin around the eyes is painted or lies in shadow
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 
@@ -42,6 +44,7 @@ def augment(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generator) 
     images, masks = _mirrored(images, masks, schema, draw)
     images, masks = _moved(images, masks, draw)
     images = _retextured(images, masks, schema, draw)
+    images = _shadowed_eyes(images, masks, schema, draw)
     images = _retoned(images, masks, len(schema.parts), draw)
     images, masks = _occluded(images, masks, draw)
     images = _lit(images, draw)
@@ -88,10 +91,13 @@ def _mirrored(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generator
 
 
 def _moved(images: Tensor, masks: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
-    """Rotate, scale, stretch and shift. Beyond the frame the picture goes on somehow and has no truth."""
+    """Rotate, scale, stretch and shift. Beyond the frame the picture goes on somehow and has no truth.
+
+    Portraits are enlarged rather than shrunk: data sets of photos are cut more tightly than ours.
+    """
     batch = len(images)
     angle = _normal(draw, math.radians(12), batch)
-    zoom = _normal(draw, 0.16, batch).exp()
+    zoom = (_normal(draw, 0.18, batch) - 0.09).exp()
     stretch = _normal(draw, 0.04, batch).exp()
     shift = _normal(draw, 0.12, batch, 2)
     rows = torch.stack(
@@ -123,7 +129,12 @@ def _retextured(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generat
                 continue
             cover = _softened(inside.float(), 0.6)
             if name in _STREAKED:
-                painted = image * (_streaks(size, draw) * _number(draw, 0.2, 1.0)).exp()
+                locks = image
+                if _happens(draw, _SMOOTHED, 1):
+                    # Only hair is mixed: what lies around it must not bleed in.
+                    sigma = _number(draw, 0.003, 0.02) * size
+                    locks = _softened_within(image, inside.float(), sigma)
+                painted = locks * (_streaks(size, draw) * _number(draw, 0.2, 1.0)).exp()
             elif name == "background":
                 borrowed = _happens(draw, 0.2, 1)
                 other = index - 1
@@ -136,6 +147,18 @@ def _retextured(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generat
             image = image + cover * (painted.clamp(0, 1) - image)
         result.append(image)
     return torch.stack(result)
+
+
+def _shadowed_eyes(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generator) -> Tensor:
+    """Shadow of some tint on the skin around the eyes."""
+    size, batch = images.shape[-1], len(images)
+    eyes = (masks == schema.names.index("eyes")).float()[:, None]
+    skin = (masks == schema.names.index("skin")).float()[:, None]
+    around = gaussian_blur(eyes, _number(draw, 0.01, 0.03) * size)
+    around = around / around.amax((1, 2, 3), keepdim=True).clamp_min(1e-3)
+    strength = _uniform(draw, 0.3, 1.8, batch, 1) * _happens(draw, _SHADOWED, batch, 1)
+    tint = strength * (1 + _normal(draw, 0.25, batch, 3))
+    return images * (-tint[..., None, None] * around * skin).exp()
 
 
 def _retoned(images: Tensor, masks: Tensor, classes: int, draw: Generator) -> Tensor:
@@ -316,3 +339,10 @@ def _jpeg(image: Tensor, quality: int) -> Tensor:
 
 def _softened(cover: Tensor, sigma: float) -> Tensor:
     return gaussian_blur(cover[None, None], sigma)[0]
+
+
+def _softened_within(image: Tensor, inside: Tensor, sigma: float) -> Tensor:
+    """A picture [3, S, S] blurred with the pixels [S, S] that are inside alone."""
+    weighted = torch.cat([image * inside, inside[None]])[None]
+    mixed = gaussian_blur(weighted, max(sigma, 0.3))[0]
+    return mixed[:3] / mixed[3:].clamp_min(1e-3)
