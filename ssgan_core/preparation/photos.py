@@ -11,6 +11,11 @@ from ssgan_core.errors import SsganError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
+MAX_PHOTO_PIXELS = 1 << 27
+"""Photos of more pixels (134 million) are refused by their header."""
+WORKING_PIXELS = 1 << 25
+"""Photos of more pixels (34 million) are made smaller by averaging as they are decoded."""
+
 # What data set names cannot hold (undecodable bytes among it), and the sign that escapes it.
 _ESCAPED = re.compile(r"""[\x00-\x1f\x7f\\:*?"<>|%\ud800-\udfff]""")
 
