@@ -47,6 +47,10 @@ class Photo:
         plain = f"{self.relative.with_suffix('').as_posix()}_{self.relative.suffix[1:]}"
         return _ESCAPED.sub(lambda sign: "".join(f"%{byte:02X}" for byte in os.fsencode(sign[0])), plain)
 
+    def face_entry(self, face: int) -> str:
+        """The name in the data set of one of its faces, counted from 0."""
+        return f"{self.entry}_face{face}"
+
 
 def find_photos(folder: Path, without: tuple[Path, ...] = ()) -> list[Photo]:
     """The photos of a folder and its subfolders, sorted; hidden files and folders are left out.
