@@ -31,6 +31,8 @@ from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import read_image
+from ssgan_core.preparation.alignment import Crop, cut_photo
+from ssgan_core.preparation.parsers import OwnParser
 from ssgan_core.preparation.prepare import prepare
 from ssgan_core.preparation.quality import Filters
 from ssgan_core.preparation.report import Report
@@ -390,3 +392,13 @@ def test_a_damaged_journal_is_an_error_that_says_what_to_do(tmp_path):
     (tmp_path / "out" / "photos.jsonl").unlink()
     report = parsed(tmp_path)
     assert (report.handled, report.written, report.already) == (1, 0, 1)
+
+
+def test_the_default_parser_makes_masks(tmp_path):
+    """The parser that ships with the package in place of the double; what it sees here is no face."""
+    add_crowd(tmp_path, "a.png", [FRONTAL])
+    report = parsed(tmp_path, backends=replace(PARSED, make_parser=OwnParser), size=64)
+    assert report.written == 1
+    mask = PortraitDataset.open(tmp_path / "out").mask(0)
+    picture_256 = cut_photo(read_image(tmp_path / "photos" / "a.png"), Crop((48.0, 48.0), 96.0, 0.0), 256)
+    assert (mask == OwnParser()(picture_256)[2::4, 2::4]).mean() > 0.9
