@@ -96,6 +96,7 @@ _search = FaceDetector.search
 def stages_timed(clock: Clock) -> Iterator[None]:
     """While it is open, the preparation's functions report to a clock."""
     places = (
+        (entry, "read_draft", "decode"),
         (entry, "read_reduced", "decode"),
         (FaceMesh, "points", "mesh"),
         (pose, "solve", "camera"),

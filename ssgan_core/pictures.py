@@ -98,14 +98,32 @@ def read_reduced(
         stored = image.size
         if (factor := _factor(stored, most_pixels)) > 1:
             image.draft(None, (stored[0] // factor, stored[1] // factor))
-        drafted = image.size != stored
-        image.load()  # a TIFF is turned here already, and then says so
-        width, height = stored if drafted else image.size
-        turn = _orientation(image)
-        pixels = _rgb_in_strips(image, _factor(image.size, most_pixels))
-    if turn >= 5:
-        width, height = height, width
-    return np.ascontiguousarray(EXIF_TURNS[turn](pixels)) if turn > 1 else pixels, (width, height)
+        return _displayed(image, stored, most_pixels)
+
+
+def read_draft(
+    source: Path | bytes, least_pixels: int, max_pixels: int, name: str = ""
+) -> tuple[np.ndarray, tuple[int, int]] | None:
+    """A large JPEG at half, a quarter or an eighth of its size, in a fraction of the time.
+
+    Args:
+        source, max_pixels, name: as in read_image.
+        least_pixels: of what is returned.
+
+    Returns:
+        As read_reduced; None if it is no JPEG, or none that half the size of has so many pixels.
+
+    Raises:
+        SsganError: as read_image.
+    """
+    with _opened(source, max_pixels, name) as image:
+        stored = image.size
+        factor = int(math.sqrt(stored[0] * stored[1] / least_pixels))
+        if image.format != "JPEG" or factor < 2:
+            return None
+        power = 1 << min(factor.bit_length() - 1, 3)
+        image.draft(None, (stored[0] // power, stored[1] // power))
+        return _displayed(image, stored, max_pixels)
 
 
 def read_orientation(source: Path, max_pixels: int = MAX_PIXELS, name: str = "") -> int:
@@ -158,7 +176,12 @@ def _opened(source: Path | bytes, max_pixels: int, name: str) -> Iterator[Image.
     """The open, not yet decoded picture; every failure of a decoder becomes an SsganError naming the file."""
     called = _name_of(source, name)
     try:
-        with _open(io.BytesIO(source) if isinstance(source, bytes) else source, max_pixels) as image:
+        with (
+            _own_limit(max_pixels),
+            Image.open(
+                io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS
+            ) as image,
+        ):
             most = max_pixels // _HEAVY.get(image.format or "", 1)
             if image.width * image.height > most:
                 raise SsganError(
@@ -179,12 +202,13 @@ def _opened(source: Path | bytes, max_pixels: int, name: str) -> Iterator[Image.
         raise SsganError(f"cannot read {called}: {reason}") from error
 
 
-def _open(source: io.BytesIO | Path, max_pixels: int) -> Image.Image:
-    if max_pixels <= MAX_PIXELS:
-        return Image.open(source, formats=_FORMATS)
-    with warnings.catch_warnings():  # Pillow warns from its own limit on; the caller has set another
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(source, formats=_FORMATS)
+@contextmanager
+def _own_limit(max_pixels: int) -> Iterator[None]:
+    """Pillow warns from its own limit on; who allows more has thought about it."""
+    with warnings.catch_warnings():
+        if max_pixels > MAX_PIXELS:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def _orientation(image: Image.Image) -> int:
@@ -194,6 +218,20 @@ def _orientation(image: Image.Image) -> int:
 
 def _name_of(source: Path | bytes, name: str) -> str:
     return name or ("the given bytes" if isinstance(source, bytes) else str(source))
+
+
+def _displayed(
+    image: Image.Image, stored: tuple[int, int], most_pixels: int
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """What read_reduced returns, of an open picture of the size `stored` that may have been set to a draft."""
+    drafted = image.size != stored
+    image.load()  # a TIFF is turned here already, and then says so
+    width, height = stored if drafted else image.size
+    turn = _orientation(image)
+    pixels = _rgb_in_strips(image, _factor(image.size, most_pixels))
+    if turn >= 5:
+        width, height = height, width
+    return np.ascontiguousarray(EXIF_TURNS[turn](pixels)) if turn > 1 else pixels, (width, height)
 
 
 def _factor(size: tuple[int, int], most_pixels: int) -> int:

@@ -15,6 +15,7 @@ from ssgan_core.pictures import (
     colour_mask,
     encode_png,
     load_depth16,
+    read_draft,
     read_ids,
     read_image,
     read_reduced,
@@ -81,6 +82,25 @@ def test_reduced_pictures_are_means_and_keep_their_orientation(kind, orientation
     assert found.shape == (whole.shape[0] // 4, whole.shape[1] // 4, 3)
     means = whole.reshape(found.shape[0], 4, found.shape[1], 4, 3).mean((1, 3))
     assert np.abs(found - means).max() < (12 if kind == "JPEG" else 1)
+
+
+def test_drafts_of_large_jpegs():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rows, columns = np.mgrid[0:240, 0:400]
+    large = Image.fromarray(np.stack([columns // 2, rows, 255 - columns // 2], axis=-1).astype(np.uint8))
+    content = encoded(large, "JPEG", exif=exif, quality=95)
+    whole = read_image(content)
+    pixels, size = read_draft(content, 400 * 240 // 16, 1 << 20)
+    assert size == (240, 400)
+    assert pixels.shape == (100, 60, 3)
+    assert np.abs(pixels - whole.reshape(100, 4, 60, 4, 3).mean((1, 3))).max() < 6
+    assert read_draft(content, 400 * 240 // 15, 1 << 20)[0].shape == (200, 120, 3)
+    assert read_draft(content, 400 * 240 // 3, 1 << 20) is None
+    assert read_draft(content, 1, 1 << 20)[0].shape == (50, 30, 3)
+    assert read_draft(encoded(large), 1000, 1 << 20) is None
+    with pytest.raises(SsganError, match="more than 100 in all"):
+        read_draft(content, 10, 100)
 
 
 def test_large_pictures_are_read_in_strips_alike(monkeypatch):

@@ -99,7 +99,7 @@ def preprocess(
             progress=progress,
         )
     again = f", {report.already} were there already" if report.already else ""
-    what = "faces and photos" if faces is Faces.all else "photos"
+    what = "photos and faces" if faces is Faces.all else "photos"
     output.say(
         f"{report.written} portraits in {report.seconds:.1f} s{again}; {len(report.skipped)} {what} skipped"
     )

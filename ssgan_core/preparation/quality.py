@@ -12,7 +12,8 @@ from ssgan_core.parts import PORTRAIT
 from ssgan_core.preparation.alignment import Crop, cut_photo
 from ssgan_core.preparation.mesh import canonical_mesh
 
-_FINEST = 512  # samples a side of the crop at which sharpness is looked at, at most
+FINEST = 512
+"""Samples a side of the crop at which sharpness is looked at, at most."""
 _SCALES = (1.0, 2.0)  # standard deviations of the Gaussians before the two gradients, samples
 _EDGES = 90  # percentile of the gradient from which a sample counts as an edge
 _LEAST_BLUR = 0.5  # samples: a picture that is as sharp as its sampling allows
@@ -43,24 +44,24 @@ class Filters:
     def check_view(self, face_pixels: float, yaw: float) -> None:
         """Of `face_pixels` and a yaw in degrees. Raises Filtered."""
         if face_pixels < self.min_face:
-            raise Filtered(f"the face is too small ({face_pixels:.0f} pixels, wanted {self.min_face:g})")
+            raise Filtered(f"the face is too small ({face_pixels:.1f} pixels, wanted {self.min_face:g})")
         if abs(yaw) > self.max_yaw:
             raise Filtered(
-                f"the face is turned away (yaw {yaw:.0f}, wanted {self.max_yaw:g} degrees at most)"
+                f"the face is turned away (yaw {yaw:.1f}, wanted {self.max_yaw:g} degrees at most)"
             )
 
     def check_look(self, look: Look) -> None:
         """Raises Filtered."""
         if look.sharpness < self.min_sharpness:
             raise Filtered(
-                f"the face is blurred (sharpness {look.sharpness:.0f}, wanted {self.min_sharpness:g})"
+                f"the face is blurred (sharpness {look.sharpness:.1f}, wanted {self.min_sharpness:g})"
             )
 
     def check_occlusion(self, occlusion: float) -> None:
         """Raises Filtered."""
         if occlusion > self.max_occlusion:
             raise Filtered(
-                f"the face is covered ({100 * occlusion:.0f} %, wanted {100 * self.max_occlusion:g} % at most)"
+                f"the face is covered ({100 * occlusion:.1f} %, wanted {100 * self.max_occlusion:g} % at most)"
             )
 
 
@@ -93,7 +94,7 @@ def look(photo: np.ndarray, crop: Crop, points: np.ndarray) -> Look:
     box = crop.to_crop(points[:, :2])
     low, high = box.min(axis=0), box.max(axis=0)
     share = float((high - low).max())
-    samples = min(float(_FINEST), crop.side)
+    samples = min(float(FINEST), crop.side)
     size = max(round(samples * share), 8)
     x, y = crop.to_photo((low + high)[None] / 2)[0]
     window = Crop((float(x), float(y)), crop.side * share, crop.angle)

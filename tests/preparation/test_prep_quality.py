@@ -111,13 +111,13 @@ def test_the_filters_name_what_they_miss():
     filters.check_view(50, -30)
     filters.check_look(Look(0.5 / 60, 60.0, 0.5))
     filters.check_occlusion(0.2)
-    with pytest.raises(Filtered, match=r"too small \(49 pixels, wanted 50\)"):
+    with pytest.raises(Filtered, match=r"too small \(49.0 pixels, wanted 50\)"):
         filters.check_view(49, 0)
-    with pytest.raises(Filtered, match=r"turned away \(yaw -31, wanted 30 degrees at most\)"):
+    with pytest.raises(Filtered, match=r"turned away \(yaw -31.0, wanted 30 degrees at most\)"):
         filters.check_view(99, -31)
-    with pytest.raises(Filtered, match=r"blurred \(sharpness 20, wanted 60\)"):
+    with pytest.raises(Filtered, match=r"blurred \(sharpness 20.0, wanted 60\)"):
         filters.check_look(Look(0.025, 20.0, 0.5))
-    with pytest.raises(Filtered, match=r"covered \(40 %, wanted 20 % at most\)"):
+    with pytest.raises(Filtered, match=r"covered \(40.0 %, wanted 20 % at most\)"):
         filters.check_occlusion(0.4)
 
 

@@ -30,7 +30,8 @@ from ssgan_core import cameras
 from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
-from ssgan_core.pictures import read_image
+from ssgan_core.pictures import read_image, read_reduced
+from ssgan_core.preparation import entry
 from ssgan_core.preparation.alignment import Crop, cut_photo
 from ssgan_core.preparation.parsers import OwnParser
 from ssgan_core.preparation.prepare import prepare
@@ -292,6 +293,30 @@ def test_without_masks_parts_are_parsed(tmp_path):
     assert "mask_layout" not in data.meta(0)
 
 
+def test_a_large_face_is_cut_from_a_draft_and_a_small_one_from_all_pixels(tmp_path, monkeypatch):
+    decoded = []
+
+    def watched(*arguments):
+        found = read_reduced(*arguments)
+        decoded.append(found[0].shape)
+        return found
+
+    monkeypatch.setattr(entry, "read_reduced", watched)
+    monkeypatch.setattr(entry, "_DRAFT_PIXELS", 1_000_000)
+    add_crowd(tmp_path, "large.jpg", [FRONTAL + 20], side=2400)
+    parsed(tmp_path, "quick")
+    assert decoded == []
+    monkeypatch.setattr(entry, "_FACE_OF_CROP", 5.0)  # as if the face were small
+    parsed(tmp_path, "slow")
+    assert decoded == [(2400, 2400, 3)]
+    quick, slow = (PortraitDataset.open(tmp_path / name) for name in ("quick", "slow"))
+    assert np.abs(quick.image(0).astype(int) - slow.image(0)).mean() < 1.5
+    assert np.abs(quick.labels - slow.labels).max() < 2e-3
+    for key, tolerance in (("face_pixels", 2), ("sharpness", 20), ("yaw_degrees", 0.1)):
+        assert quick.meta(0)[key] == pytest.approx(slow.meta(0)[key], abs=tolerance)
+    assert quick.meta(0)["crop"]["side"] == pytest.approx(2400, rel=1e-3)
+
+
 def test_masks_or_a_parser_but_not_both(tmp_path):
     add_pair(tmp_path, "a.png")
     with pytest.raises(ValueError, match="either masks"):
@@ -358,7 +383,7 @@ def test_a_mask_that_is_mended_is_tried_again(tmp_path):
     ("filters", "reason"),
     [
         (Filters(min_face=400), "the face is too small ("),
-        (Filters(min_face=0, max_yaw=3), "the face is turned away (yaw 6"),
+        (Filters(min_face=0, max_yaw=3), "the face is turned away (yaw 5.7"),
         (Filters(min_face=0, min_sharpness=500), "the face is blurred ("),
         (Filters(min_face=0, max_occlusion=0.1), "the face is covered ("),
     ],
