@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
@@ -34,12 +35,20 @@ class Filters:
         min_sharpness: smallest sharpness of `Look`, samples; 0 = any.
         max_occlusion: largest `occlusion`, 0..1; 1 = any.
         max_yaw: largest yaw to either side, degrees; 90 = any.
+
+    Raises:
+        SsganError: one of them is no number.
     """
 
     min_face: float = 48.0
     min_sharpness: float = 0.0
     max_occlusion: float = 1.0
     max_yaw: float = 90.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not math.isfinite(value):
+                raise SsganError(f"the filter {name} has to be a number, not {value}")
 
     def check_view(self, face_pixels: float, yaw: float) -> None:
         """Of `face_pixels` and a yaw in degrees. Raises Filtered."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from prep_doubles import face_points
 
+from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.preparation import pose
 from ssgan_core.preparation.quality import Filtered, Filters, Look, look, occlusion
@@ -127,3 +128,9 @@ def test_the_defaults_turn_away_tiny_faces_only():
     Filters().check_occlusion(1.0)
     with pytest.raises(Filtered):
         Filters().check_view(47, 0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_filters_are_numbers(value):
+    with pytest.raises(SsganError, match="max_yaw has to be a number"):
+        Filters(max_yaw=value)
