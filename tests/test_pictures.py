@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssgan_core import pictures
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import (
@@ -14,8 +15,10 @@ from ssgan_core.pictures import (
     colour_mask,
     encode_png,
     load_depth16,
+    read_draft,
     read_ids,
     read_image,
+    read_reduced,
     save_depth16,
     save_mask,
     save_png,
@@ -64,6 +67,66 @@ def test_exif_rotation(orientation):
     stored = upright if undo is None else upright.transpose(undo)
     found = read_image(encoded(stored, "PNG", exif=exif))
     np.testing.assert_array_equal(found, COLOURS)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_reduced_pictures_are_means_and_keep_their_orientation(kind, orientation):
+    rows, columns = np.mgrid[0:240, 0:400]
+    large = np.stack([columns // 2, rows, 255 - columns // 2], axis=-1).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found, size = read_reduced(encoded(Image.fromarray(large), kind, exif=exif), 400 * 240 // 16, 1 << 20)
+    whole = read_image(encoded(Image.fromarray(large), kind, exif=exif))
+    assert size == (whole.shape[1], whole.shape[0])
+    assert found.shape == (whole.shape[0] // 4, whole.shape[1] // 4, 3)
+    means = whole.reshape(found.shape[0], 4, found.shape[1], 4, 3).mean((1, 3))
+    assert np.abs(found - means).max() < (12 if kind == "JPEG" else 1)
+
+
+def test_drafts_of_large_jpegs():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rows, columns = np.mgrid[0:240, 0:400]
+    large = Image.fromarray(np.stack([columns // 2, rows, 255 - columns // 2], axis=-1).astype(np.uint8))
+    content = encoded(large, "JPEG", exif=exif, quality=95)
+    whole = read_image(content)
+    pixels, size = read_draft(content, 400 * 240 // 16, 1 << 20)
+    assert size == (240, 400)
+    assert pixels.shape == (100, 60, 3)
+    assert np.abs(pixels - whole.reshape(100, 4, 60, 4, 3).mean((1, 3))).max() < 6
+    assert read_draft(content, 400 * 240 // 15, 1 << 20)[0].shape == (200, 120, 3)
+    assert read_draft(content, 400 * 240 // 3, 1 << 20) is None
+    assert read_draft(content, 1, 1 << 20)[0].shape == (50, 30, 3)
+    assert read_draft(encoded(large), 1000, 1 << 20) is None
+    with pytest.raises(SsganError, match="more than 100 in all"):
+        read_draft(content, 10, 100)
+
+
+def test_large_pictures_are_read_in_strips_alike(monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 23, 4), dtype=np.uint8)
+    content = encoded(Image.fromarray(pixels))
+    whole, reduced = read_image(content), read_reduced(content, 100, 1000)[0]
+    monkeypatch.setattr(pictures, "_STRIP_PIXELS", 60)
+    np.testing.assert_array_equal(read_image(content), whole)
+    np.testing.assert_array_equal(read_reduced(content, 100, 1000)[0], reduced)
+    assert reduced.shape == (13, 8, 3)  # a third, rounded up
+
+
+def test_limits_beyond_the_decoders_own_raise_no_warning():
+    large = encoded(Image.new("1", (10_000, 9_500)))
+    with pytest.raises(SsganError, match="95000000 pixels"):
+        read_image(large)
+    pixels, size = read_reduced(large, 1 << 20, 1 << 27)
+    assert size == (10_000, 9_500)
+    assert pixels.shape == (950, 1000, 3)
+
+
+def test_a_webp_may_have_a_third_of_the_pixels():
+    content = encoded(Image.fromarray(COLOURS), "WEBP")
+    assert read_image(content, max_pixels=3 * COLOURS[..., 0].size).shape == COLOURS.shape
+    with pytest.raises(SsganError, match="40 x 24 pixels"):
+        read_image(content, max_pixels=3 * COLOURS[..., 0].size - 3)
 
 
 def test_grey_modes():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -23,10 +22,18 @@ class MaskLayout(str, Enum):
     bisenet = "bisenet"
 
 
+class Faces(str, Enum):
+    largest = "largest"
+    all = "all"
+
+
 def preprocess(
     photos: Annotated[Path, typer.Argument(help="Folder of photos, searched below too.")],
     out: Annotated[Path, typer.Argument(help="Folder of the data set.")],
-    masks: Annotated[Path | None, typer.Option(help="Folder of existing masks, named as the photos.")] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(help="Folder of existing masks, named as the photos; else parts are parsed."),
+    ] = None,
     mask_layout: Annotated[
         MaskLayout,
         typer.Option(
@@ -35,6 +42,19 @@ def preprocess(
         ),
     ] = MaskLayout.celebamask_hq,
     size: Annotated[int, typer.Option(min=32, max=2048, help="Side of the images, pixels.")] = 512,
+    faces: Annotated[
+        Faces, typer.Option(help="The largest face of a photo, or all of them.")
+    ] = Faces.largest,
+    min_face: Annotated[float, typer.Option(min=0, help="Smallest face, pixels of the photo.")] = 48.0,
+    min_sharpness: Annotated[
+        float, typer.Option(min=0, help="Least sharpness of the face; 0 = any, 60 turns clear blur away.")
+    ] = 0.0,
+    max_occlusion: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest covered share of the face, below the brows; 1 = any.")
+    ] = 1.0,
+    max_yaw: Annotated[
+        float, typer.Option(min=0, max=90, help="Largest turn to a side, degrees; 90 = any.")
+    ] = 90.0,
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0 means one a core.")] = 0,
     weights_dir: Annotated[
         Path | None, typer.Option(help="Folder with the three networks, or with the wheel that holds them.")
@@ -42,16 +62,16 @@ def preprocess(
     offline: Annotated[bool, typer.Option("--offline", help="Never download the networks.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find faces, crop them as EG3D does, estimate cameras and import masks: a **data set**.
+    """Find faces, crop them as EG3D does, estimate cameras and tell parts apart: a **data set**.
 
-    A photo that fails is skipped with a reason, kept in report.json; the exit code is 3 when more than half
-    fail. Run again after an interruption, it continues where it stopped. The small networks it needs are
-    downloaded on first use.
+    A photo that fails or is filtered is skipped with a reason, kept in report.json and shown in skipped.jpg;
+    the exit code is 3 when more than half fail. Run again after an interruption, it continues where it stopped.
+    The small networks it needs are downloaded on first use.
 
-    Example: ssgan preprocess photos data/faces --masks masks --size 128
+    Example: ssgan preprocess photos data/faces --size 128
     """
     from ssgan_core.preparation import weights
-    from ssgan_core.preparation.prepare import prepare
+    from ssgan_core.preparation.backends import default_backends
 
     output = Output(as_json)
     if not offline and any(not row.present for row in weights.list_weights(weights_dir)):
@@ -60,29 +80,35 @@ def preprocess(
             weights.ensure(progress, weights_dir)
     if masks:
         output.note(f"masks are read as {mask_layout.value} (--mask-layout names another)")
+    backends = default_backends(weights_dir, parse=masks is None)  # says so where OpenCV is missing
+
+    from ssgan_core.preparation.prepare import prepare
+    from ssgan_core.preparation.quality import Filters
+
     with output.progress("photos", "photos") as progress:
         report = prepare(
             photos,
             out,
+            backends,
             masks=masks,
             mask_layout=mask_layout.value,
             size=size,
+            every_face=faces is Faces.all,
+            filters=Filters(min_face, min_sharpness, max_occlusion, max_yaw),
             workers=workers or None,
-            weights_dir=weights_dir,
             progress=progress,
         )
-    done = report.written + report.already
     again = f", {report.already} were there already" if report.already else ""
+    what = "photos and faces" if faces is Faces.all else "photos"
     output.say(
-        f"{report.written} portraits in {report.seconds:.1f} s{again}; {len(report.skipped)} photos skipped"
+        f"{report.written} portraits in {report.seconds:.1f} s{again}; {len(report.skipped)} {what} skipped"
     )
-    kinds = [(name, reason.split(" (")[0]) for name, reason in report.skipped]  # details are in the report
-    for reason, count in Counter(kind for _, kind in kinds).most_common():
-        names = [name for name, kind in kinds if kind == reason]
+    for reason, count in report.reasons.items():
+        names = [row.name for row in report.skipped if row.kind == reason]
         more = ", …" if count > _NAMED_PER_REASON else ""
         output.say(f"  {count} x {reason}: {', '.join(names[:_NAMED_PER_REASON])}{more}")
     output.wrote(out)
-    output.result({"dataset": out, "report": out / "report.json", **vars(report)})
-    if len(report.skipped) > _MOST_FAILED * (done + len(report.skipped)):
+    output.result({"dataset": out, "report": out / "report.json", **report.to_json()})
+    if report.failed > _MOST_FAILED * report.photos:
         output.note(f"more than half of the photos failed; {out / 'report.json'} says why")
         raise typer.Exit(TOO_MANY_FAILED)

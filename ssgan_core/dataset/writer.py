@@ -27,9 +27,9 @@ from ssgan_core.dataset.layout import (
     parse_journal,
 )
 from ssgan_core.errors import SsganError
-from ssgan_core.files import cannot_write, read_json, sweep_temporaries, write_json
+from ssgan_core.files import cannot_write, read_json, sweep_temporaries, write_bytes, write_json
 from ssgan_core.parts import PartSchema
-from ssgan_core.pictures import read_ids, save_depth16, save_mask, save_png
+from ssgan_core.pictures import encode_mask, encode_png, read_ids, save_depth16
 
 
 class DatasetWriter:
@@ -119,11 +119,27 @@ class DatasetWriter:
         if mask.max() >= len(self.schema.parts):
             last = len(self.schema.parts) - 1
             raise SsganError(f"{name}: the mask has the id {mask.max()}, but the schema ends at {last}")
-        save_png(self.folder / image_file(name), image)
-        save_mask(self.folder / mask_file(name), mask, self.schema)
         if depth is not None:
             save_depth16(self.folder / depth_file(name), depth)
-        self._append({"name": name, "label": label.tolist(), "depth": depth is not None, "meta": meta})
+        self._add(name, encode_png(image), encode_mask(mask, self.schema), label, meta, depth is not None)
+
+    def add_encoded(
+        self, name: str, image: bytes, mask: bytes, label: np.ndarray, meta: dict[str, Any]
+    ) -> None:
+        """`add` for an entry without depth whose pictures another process has encoded already.
+
+        Args:
+            name, label, meta: as in `add`.
+            image: of `pictures.encode_png`, at the data set's resolution; the caller answers for that.
+            mask: of `pictures.encode_mask` with the data set's schema, likewise.
+
+        Raises:
+            SsganError: the name is not allowed, the label is no camera, or the disk is full.
+        """
+        check_name(name, "data set")
+        if self.has(name):
+            raise ValueError(f"{name} is already in the data set")
+        self._add(name, image, mask, check_label(label, name), meta, False)
 
     def finish(self) -> None:
         """Write dataset.json with all entries, sorted by name. More may be added and finished again.
@@ -199,6 +215,13 @@ class DatasetWriter:
                     "name another folder or the same size",
                 )
             return
+
+    def _add(
+        self, name: str, image: bytes, mask: bytes, label: np.ndarray, meta: dict[str, Any], depth: bool
+    ) -> None:
+        write_bytes(self.folder / image_file(name), image)
+        write_bytes(self.folder / mask_file(name), mask)
+        self._append({"name": name, "label": label.tolist(), "depth": depth, "meta": meta})
 
     def _append(self, row: dict[str, Any]) -> None:
         # JSON's ASCII form, because names of source files need not be valid Unicode.

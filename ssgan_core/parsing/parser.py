@@ -90,8 +90,15 @@ class FaceParser:
         Raises:
             SsganError: the pictures are too small.
         """
-        logits = self.network(_fitted(images))
-        return _resized(logits, images.shape[-2], images.shape[-1]).softmax(1)
+        return _resized(self.logits(images), images.shape[-2], images.shape[-1]).softmax(1)
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """Part logits [B, 13, h, w] as the network gives them, at half the size at which it looks: 128 for squares.
+
+        Arguments and errors as in `probabilities`.
+        """
+        return self.network(_fitted(images))
 
     def mask(self, images: Tensor) -> Tensor:
         """The likeliest part's id at every pixel [B, H, W], uint8. Arguments as in `probabilities`."""

@@ -52,6 +52,11 @@ class Crop:
         """The same crop of the photo enlarged by `factor`."""
         return Crop((self.centre[0] * factor, self.centre[1] * factor), self.side * factor, self.angle)
 
+    def inside(self, width: int, height: int) -> bool:
+        """Whether all of the crop shows a photo."""
+        x, y = self.to_photo(np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64)).T
+        return bool(min(x.min(), y.min()) >= 0 and x.max() <= width and y.max() <= height)
+
     def padding(self, width: int, height: int) -> float:
         """Share of the crop that lies outside a photo."""
         return float((_outside(self, 64, width, height) > 0).mean())
@@ -104,9 +109,9 @@ def cut_photo(photo: np.ndarray, crop: Crop, size: int) -> np.ndarray:
         height, width = photo.shape[:2]
     fine = _warped(photo, crop, size * samples, cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101)
     picture = cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA) if samples > 1 else fine
-    outside = _outside(crop, size, width, height)
-    if not (outside > 0).any():
+    if crop.inside(width, height):
         return picture
+    outside = _outside(crop, size, width, height)
     inside = outside <= 0
     mean = picture[inside].mean(axis=0) if inside.any() else picture.reshape(-1, 3).mean(axis=0)
     blurred = cv2.GaussianBlur(picture, (0, 0), max(size * _BLURRED / 2, 0.5)).astype(np.float32)
@@ -127,8 +132,14 @@ def cut_labels(labels: np.ndarray, crop: Crop, size: int, photo_width: int) -> n
     height, width = labels.shape
     own = crop.scaled(width / photo_width)
     cut = _warped(labels, own, size, cv2.INTER_NEAREST, cv2.BORDER_REFLECT_101)
-    cut[_outside(own, size, width, height) > _LABELLED] = 0
-    return cut
+    return without_made_up(cut, own, width, height)
+
+
+def without_made_up(ids: np.ndarray, crop: Crop, width: int, height: int) -> np.ndarray:
+    """Part ids [R, R] of a crop, set to 0 where no label can be told any more: far outside the photo."""
+    if not crop.inside(width, height):
+        ids[_outside(crop, len(ids), width, height) > _LABELLED] = 0
+    return ids
 
 
 def _warped(picture: np.ndarray, crop: Crop, size: int, interpolation: int, border: int) -> np.ndarray:

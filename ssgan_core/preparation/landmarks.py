@@ -65,14 +65,18 @@ class FaceMesh:
         gets the mirrored camera.
         """
         region = region_of_box(face)
-        if not self._sees_face(photo, region):
+        tile = _cut(photo, region)
+        if not self._sees_face(tile):
             return None
-        region = region_of_points(self.look(photo, region))
-        return (self.look(photo, region) + self.look(photo, region, mirrored=True)) / 2
+        region = region_of_points(self._look(tile, region, mirrored=False))
+        tile = _cut(photo, region)
+        return (self._look(tile, region, mirrored=False) + self._look(tile, region, mirrored=True)) / 2
 
     def look(self, photo: np.ndarray, region: Region, mirrored: bool = False) -> np.ndarray:
         """Points [468, 3] in photo pixels of one look at a region, or at the region's mirror image."""
-        tile = _cut(photo, region)
+        return self._look(_cut(photo, region), region, mirrored)
+
+    def _look(self, tile: np.ndarray, region: Region, mirrored: bool) -> np.ndarray:
         points = self._network.run((tile[:, ::-1] if mirrored else tile) / 255.0, _POINTS)
         points = points.reshape(468, 3).astype(np.float64)
         if mirrored:
@@ -82,8 +86,8 @@ class FaceMesh:
         depth = points[:, 2] * region.side / INPUT
         return np.column_stack([points[:, :2] @ affine[:, :2].T + affine[:, 2], depth])
 
-    def _sees_face(self, photo: np.ndarray, region: Region) -> bool:
-        logit = float(self._network.run(_cut(photo, region) / 255.0, _IS_FACE).reshape(-1)[0])
+    def _sees_face(self, tile: np.ndarray) -> bool:
+        logit = float(self._network.run(tile / 255.0, _IS_FACE).reshape(-1)[0])
         return 1 / (1 + np.exp(-np.clip(logit, -80, 80))) >= _MIN_FACE_PROBABILITY
 
 

@@ -13,34 +13,21 @@ sizes than the photo's are fine as long as the proportions are exactly the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import CELEBAMASK_HQ_SUFFIXES, LABEL_ORDERS, PartSchema
-from ssgan_core.pictures import read_ids, read_image
+from ssgan_core.pictures import EXIF_TURNS, read_ids, read_image, read_orientation
+from ssgan_core.preparation.photos import MAX_PHOTO_PIXELS
 
 PARTS_LAYOUT = "celebamask-hq-parts"
 LAYOUTS = ("celebamask-hq", PARTS_LAYOUT, "bisenet")
 DEFAULT_LAYOUT = "celebamask-hq"
 
 _UNKNOWN = 255  # of PartSchema.lookup
-_ORIENTATION = 0x0112  # EXIF tag
-
-# What each EXIF orientation does to an array of rows; 1 and everything unknown do nothing.
-_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: np.fliplr,
-    3: lambda rows: np.rot90(rows, 2),
-    4: np.flipud,
-    5: np.transpose,
-    6: lambda rows: np.rot90(rows, -1),
-    7: lambda rows: np.rot90(rows, 2).T,
-    8: np.rot90,
-}
 
 
 @dataclass(frozen=True)
@@ -140,14 +127,8 @@ def _displayed(labels: np.ndarray, photo: Path, width: int, height: int) -> np.n
     rows, columns = labels.shape
     if columns * height == rows * width:
         return labels
-    if columns * width == rows * height and (orientation := _orientation(photo)) >= 5:
-        return np.ascontiguousarray(_TURNS[orientation](labels))
+    if columns * width == rows * height and (orientation := read_orientation(photo, MAX_PHOTO_PIXELS)) >= 5:
+        return np.ascontiguousarray(EXIF_TURNS[orientation](labels))
     raise SsganError(
         f"its mask has {columns} x {rows} pixels, which does not fit a photo of {width} x {height}"
     )
-
-
-def _orientation(photo: Path) -> int:
-    with Image.open(photo) as image:  # decoded before without complaint; this reads the header only
-        value = image.getexif().get(_ORIENTATION, 1)
-    return value if value in _TURNS else 1

@@ -11,6 +11,11 @@ from ssgan_core.errors import SsganError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
+MAX_PHOTO_PIXELS = 1 << 27
+"""Photos of more pixels (134 million) are refused by their header."""
+WORKING_PIXELS = 1 << 25
+"""Photos of more pixels (34 million) are made smaller by averaging as they are decoded."""
+
 # What data set names cannot hold (undecodable bytes among it), and the sign that escapes it.
 _ESCAPED = re.compile(r"""[\x00-\x1f\x7f\\:*?"<>|%\ud800-\udfff]""")
 
@@ -41,6 +46,10 @@ class Photo:
         """
         plain = f"{self.relative.with_suffix('').as_posix()}_{self.relative.suffix[1:]}"
         return _ESCAPED.sub(lambda sign: "".join(f"%{byte:02X}" for byte in os.fsencode(sign[0])), plain)
+
+    def face_entry(self, face: int) -> str:
+        """The name in the data set of one of its faces, counted from 0."""
+        return f"{self.entry}_face{face}"
 
 
 def find_photos(folder: Path, without: tuple[Path, ...] = ()) -> list[Photo]:

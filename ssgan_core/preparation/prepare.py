@@ -1,12 +1,10 @@
-"""`ssgan preprocess`: a folder of photos and masks becomes a data set."""
+"""`ssgan preprocess`: a folder of photos becomes a data set."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,164 +14,148 @@ from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.files import read_json, write_json
 from ssgan_core.parts import PORTRAIT
-from ssgan_core.preparation import weights
+from ssgan_core.preparation.backends import Backends
+from ssgan_core.preparation.contact import write_contact_sheet, write_skipped_sheet
+from ssgan_core.preparation.entry import Recipe, Skip
+from ssgan_core.preparation.handled import HandledPhotos
+from ssgan_core.preparation.masks import DEFAULT_LAYOUT, MaskSource
+from ssgan_core.preparation.mesh import canonical_mesh
 from ssgan_core.preparation.photos import Photo, find_photos
+from ssgan_core.preparation.quality import Filters
+from ssgan_core.preparation.report import Report, SkippedFace
+from ssgan_core.preparation.workers import outcomes
 from ssgan_core.progress import Progress, silent
 
 _SETTINGS_FILE = "preparation.json"
 _REPORT_FILE = "report.json"
-_CONTACT_FILE = "contact.jpg"
-_LONGEST_NAME = 250  # bytes of a file name, less its suffix
-
-
-@dataclass
-class Report:
-    """What a run did.
-
-    Attributes:
-        written: new entries.
-        already: entries that an earlier run had written.
-        skipped: photo and reason.
-        seconds: of this run.
-    """
-
-    written: int = 0
-    already: int = 0
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
+_CONTACT_FILE, _SKIPPED_FILE = "contact.jpg", "skipped.jpg"
+_LONGEST_NAME = 240  # bytes of a file name, less the number of the face and the suffix
 
 
 def prepare(
     photos: Path,
     out: Path,
+    backends: Backends,
     *,
-    masks: Path | None,
-    mask_layout: str,
+    masks: Path | None = None,
+    mask_layout: str = DEFAULT_LAYOUT,
     size: int = 512,
+    every_face: bool = False,
+    filters: Filters | None = None,
     workers: int | None = None,
     progress: Progress = silent,
-    weights_dir: Path | None = None,
 ) -> Report:
-    """Make or continue a data set from photos and masks.
+    """Make or continue a data set from photos, with their masks or with a parser.
 
-    The largest face of every photo is found, its camera solved, and photo and mask are cut alike. A photo
-    that fails is skipped with a reason; nothing stops the run. Entries that exist are left alone, so that a
-    run can be interrupted and continued, and later photos are added by the same command. At the end
-    `report.json` and `contact.jpg` are written beside the data set.
+    The largest face of every photo, or each, is found, its camera solved, and photo and mask are cut alike.
+    What fails or is filtered is skipped with a reason; nothing stops the run. Entries that exist are left
+    alone, so that a run can be interrupted and continued, and later photos are added by the same command. At
+    the end `report.json`, `contact.jpg` and, if anything was skipped, `skipped.jpg` are written beside the
+    data set.
 
     Args:
         photos: folder, searched with its subfolders.
         out: folder of the data set.
-        masks: folder of masks; required as long as there is no parser.
+        backends: what finds faces and, without `masks`, parses them.
+        masks: folder of masks that exist; then `backends` has no parser.
         mask_layout: one of `masks.LAYOUTS`.
         size: side of the pictures, pixels.
+        every_face: entries for all faces of a photo, NAME_face0 being the largest, instead of for the largest.
+        filters: what is asked of a face; None means the defaults.
         workers: processes; None means one a core. The result does not depend on it.
         progress: called after every photo.
-        weights_dir: as in `weights.read`.
 
     Raises:
         SsganError: a folder or a network is missing, `out` is something else or was made otherwise, the disk
-        is
-            full, or a worker died.
+            is full, or a worker died.
     """
-    if masks is None:
-        raise SsganError(
-            "photos without masks cannot be prepared yet", "give their masks with --masks FOLDER for now"
-        )
-    try:
-        from ssgan_core.preparation.faces import FaceFinder
-    except ImportError as error:
-        raise SsganError(
-            f"OpenCV cannot be imported: {error}", "pip install opencv-python-headless"
-        ) from error
-    weights.verify(weights_dir)
-    return prepare_with(
-        partial(FaceFinder, weights_dir),
-        {name: file.sha256 for name, file in weights.FILES.items() if name != weights.SELFIE},
-        photos,
-        out,
-        masks=masks,
-        mask_layout=mask_layout,
-        size=size,
-        workers=workers or os.cpu_count() or 1,
-        progress=progress,
-    )
-
-
-def prepare_with(
-    make_finder: Callable[[], Any],
-    networks: dict[str, str],
-    photos: Path,
-    out: Path,
-    *,
-    masks: Path,
-    mask_layout: str,
-    size: int,
-    workers: int,
-    progress: Progress = silent,
-) -> Report:
-    """`prepare` with any face finder.
-
-    Args:
-        make_finder: makes a `faces.FindsFace`; picklable if there are several workers.
-        networks: what finds the faces, name to digest: a data set is never continued with others.
-    """
-    from ssgan_core.preparation.contact import write_contact_sheet
-    from ssgan_core.preparation.masks import MaskSource
-    from ssgan_core.preparation.mesh import canonical_mesh
-    from ssgan_core.preparation.workers import entries
-
+    if (masks is None) == (backends.make_parser is None):
+        raise ValueError("either masks are given, or the backends have a parser")
+    source = None if masks is None else MaskSource.open(masks, mask_layout, PORTRAIT)
+    recipe = Recipe(size, every_face, filters or Filters(), source)
+    found = find_photos(photos, without=(out,) if masks is None else (masks, out))
+    made_with = {"networks": dict(backends.networks), "mesh": canonical_mesh().sha256}
+    if source:
+        made_with["mask_layout"] = mask_layout
+    settings = {
+        **made_with,
+        "faces": "all" if every_face else "largest",
+        "filters": asdict(recipe.filters),
+    }
+    workers = workers or os.cpu_count() or 1
     started = time.monotonic()
-    source = MaskSource.open(masks, mask_layout, PORTRAIT)
-    found = find_photos(photos, without=(masks, out))
-    report = Report()
-    settings = {"mask_layout": mask_layout, "networks": networks, "mesh": canonical_mesh().sha256}
-    with DatasetWriter(out, PORTRAIT, size) as writer:
-        _check_settings(out, settings, begun=len(writer) > 0)
-        waiting = _waiting(found, writer, report)
-        handled = len(found) - len(waiting)
-        for done, (photo, result) in enumerate(entries(waiting, source, make_finder, size, workers), 1):
-            if isinstance(result, str):
-                report.skipped.append((photo.source, result))
-            else:
-                writer.add(photo.entry, result.image, result.mask, result.label, {**result.meta, **settings})
+    report = Report(photos=len(found))
+    with DatasetWriter(out, PORTRAIT, size) as writer, _handled(out, settings, writer) as handled:
+        waiting = _waiting(found, writer, handled, report)
+        known = len(found) - len(waiting)
+        progress(known, len(found), _note(report))
+        for photo, outcome in outcomes(waiting, recipe, backends, workers):
+            for entry in outcome.entries:
+                if writer.has(entry.name):  # written before a kill
+                    report.already += 1
+                    continue
+                writer.add_encoded(
+                    entry.name, entry.image, entry.mask, entry.label, {**entry.meta, **made_with}
+                )
                 report.written += 1
-            progress(handled + done, len(found), f"{len(report.skipped)} skipped")
+            if outcome.lasting:
+                handled.add(photo, outcome)
+            _count(report, photo, outcome.skipped, any_entry=bool(outcome.entries))
+            report.handled += 1
+            progress(known + report.handled, len(found), _note(report))
         total = len(writer)
+    report.skipped.sort(key=lambda row: (row.photo, row.skip.face or 0))
     report.seconds = time.monotonic() - started
-    if total:
-        write_contact_sheet(out / _CONTACT_FILE, PortraitDataset.open(out))
     write_json(
         out / _REPORT_FILE,
-        {
-            "photos": len(found),
-            "written": report.written,
-            "already": report.already,
-            "skipped": [{"photo": name, "reason": reason} for name, reason in sorted(report.skipped)],
-            "seconds": round(report.seconds, 2),
-            "size": size,
-            **settings,
-        },
+        {**report.to_json(), "portraits": total, "workers": workers, "size": size, **settings},
     )
+    if total:
+        write_contact_sheet(out / _CONTACT_FILE, PortraitDataset.open(out))
+    write_skipped_sheet(out / _SKIPPED_FILE, report.skipped)
     return report
 
 
-def _waiting(found: list[Photo], writer: DatasetWriter, report: Report) -> list[Photo]:
-    """The photos that have no entry yet; impossible names are skipped here."""
+def _note(report: Report) -> str:
+    return f"{len(report.skipped)} skipped"
+
+
+def _count(report: Report, photo: Photo, skipped: list[Skip] | tuple[Skip, ...], any_entry: bool) -> None:
+    report.skipped += [SkippedFace(photo.source, photo.path, skip) for skip in skipped]
+    report.failed += not any_entry and not any(skip.filtered for skip in skipped)
+
+
+def _waiting(
+    found: list[Photo], writer: DatasetWriter, handled: HandledPhotos, report: Report
+) -> list[Photo]:
+    """The photos that have still to be looked at; those with impossible names are skipped here."""
     waiting = []
     for photo in found:
-        if writer.has(photo.entry):
-            report.already += 1
+        known = handled.find(photo)
+        if known and all(writer.has(name) for name in known[0]):
+            report.already += len(known[0])
+            _count(report, photo, known[1], any_entry=bool(known[0]))
             continue
         try:
             check_name(photo.entry, "its path")
             if max(len(part.encode()) for part in photo.entry.split("/")) > _LONGEST_NAME:
                 raise SsganError("its name is too long for an entry of a data set")
         except SsganError as error:
-            report.skipped.append((photo.source, error.message))
+            _count(report, photo, [Skip(error.message)], any_entry=False)
         else:
             waiting.append(photo)
     return waiting
+
+
+def _handled(out: Path, settings: dict[str, Any], writer: DatasetWriter) -> HandledPhotos:
+    """The journal of a data set that is begun or continued with the same settings."""
+    handled = HandledPhotos(out)
+    try:
+        _check_settings(out, settings, begun=len(writer) > 0 or len(handled) > 0)
+    except BaseException:
+        handled.close()
+        raise
+    return handled
 
 
 def _check_settings(out: Path, settings: dict[str, Any], begun: bool) -> None:
@@ -185,9 +167,9 @@ def _check_settings(out: Path, settings: dict[str, Any], begun: bool) -> None:
     if not path.is_file():
         raise SsganError(f"{out} is a data set that preprocess has not made", "name another folder")
     stored = read_json(path)
-    differing = [
-        name for name, value in settings.items() if not isinstance(stored, dict) or stored.get(name) != value
-    ]
+    if not isinstance(stored, dict):
+        raise SsganError(f"{path} is damaged: it holds no settings", "name another folder")
+    differing = [name for name in {**settings, **stored} if stored.get(name) != settings.get(name)]
     if differing:
         raise SsganError(
             f"{out} was begun with another {' and another '.join(differing)}",

@@ -1,4 +1,4 @@
-"""Runs the preparation of many photos in worker processes, in order, with bounded memory."""
+"""Prepares photos in worker processes, in order, with bounded memory."""
 
 from __future__ import annotations
 
@@ -7,51 +7,53 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 
 from ssgan_core.errors import SsganError
-from ssgan_core.preparation.entry import Entry, make_entry
+from ssgan_core.preparation.backends import Backends
+from ssgan_core.preparation.entry import Outcome, Recipe, prepare_photo
 from ssgan_core.preparation.faces import FindsFace
-from ssgan_core.preparation.masks import MaskSource
+from ssgan_core.preparation.parsers import ParsesFace
 from ssgan_core.preparation.photos import Photo
 
-_WAITING = 2  # finished or started entries kept for each worker
+_WAITING = 2  # finished or started photos kept for each worker
 
-_find_face: FindsFace | None = None
+_networks: tuple[FindsFace, ParsesFace | None] | None = None
 
 
-def entries(
-    photos: Sequence[Photo], masks: MaskSource, make_finder: Callable[[], FindsFace], size: int, workers: int
-) -> Iterator[tuple[Photo, Entry | str]]:
-    """Every photo with its entry, or with the reason to skip it, in the order of `photos`.
+def outcomes(
+    photos: Sequence[Photo], recipe: Recipe, backends: Backends, workers: int
+) -> Iterator[tuple[Photo, Outcome]]:
+    """Every photo with what became of it, in the order of `photos`.
 
-    One worker means this process. Each worker makes its own face finder, with `make_finder` (which must be
-    picklable) and uses one thread; the entries do not depend on how many there are.
+    One worker means this process. Each worker makes its own networks and uses one thread; the outcomes do not
+    depend on how many there are.
 
     Raises:
         SsganError: a network is missing, or a worker process died.
     """
-    if workers <= 1:
-        _begin(make_finder)
-        for photo in photos:
-            yield photo, _attempt(photo, masks, size)
+    if not photos:
         return
-    make_finder()  # what is missing is noticed here, once
+    if workers <= 1:
+        _begin(backends)
+        for photo in photos:
+            yield photo, _attempt(photo, recipe)
+        return
+    backends.make_finder()  # what is missing is noticed here, once
     pool = ProcessPoolExecutor(
-        min(workers, len(photos) or 1),
+        min(workers, len(photos)),
         mp_context=multiprocessing.get_context("spawn"),  # OpenCV's threads do not survive a fork
         initializer=_begin_worker,
-        initargs=(make_finder,),
+        initargs=(backends,),
     )
-    running: deque[tuple[Photo, Future[Entry | str]]] = deque()
+    running: deque[tuple[Photo, Future[Outcome]]] = deque()
     try:
-        waiting = iter(photos)
-        for photo in waiting:
-            running.append((photo, pool.submit(_attempt, photo, masks, size)))
+        for photo in photos:
+            running.append((photo, pool.submit(_attempt, photo, recipe)))
             if len(running) >= _WAITING * workers:
                 yield _next(running)
         while running:
@@ -66,33 +68,28 @@ def entries(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _next(running: deque[tuple[Photo, Future[Entry | str]]]) -> tuple[Photo, Entry | str]:
+def _next(running: deque[tuple[Photo, Future[Outcome]]]) -> tuple[Photo, Outcome]:
     photo, future = running[0]
     result = future.result()
     running.popleft()
     return photo, result
 
 
-def _attempt(photo: Photo, masks: MaskSource, size: int) -> Entry | str:
-    assert _find_face is not None
-    try:
-        return make_entry(photo, masks, _find_face, size)
-    except SsganError as error:
-        return error.message
-    except MemoryError:
-        return "there is not enough memory for it"
+def _attempt(photo: Photo, recipe: Recipe) -> Outcome:
+    assert _networks is not None
+    return prepare_photo(photo, recipe, *_networks)
 
 
-def _begin(make_finder: Callable[[], FindsFace]) -> None:
-    global _find_face
+def _begin(backends: Backends) -> None:
+    global _networks
     cv2.setNumThreads(1)
-    _find_face = make_finder()
+    _networks = (backends.make_finder(), backends.make_parser() if backends.make_parser else None)
 
 
-def _begin_worker(make_finder: Callable[[], FindsFace]) -> None:
+def _begin_worker(backends: Backends) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _begin(make_finder)
+    _begin(backends)
 
 
 def _end_with_parent() -> None:

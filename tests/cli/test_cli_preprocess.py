@@ -1,16 +1,21 @@
 """preprocess: how it reports, when it fetches the networks, its exit codes. The preparation is stubbed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from ssgan_cli.commands.preprocess import MaskLayout
 from ssgan_core.errors import SsganError
+from ssgan_core.preparation import backends, weights
 from ssgan_core.preparation import prepare as preparation
-from ssgan_core.preparation import weights
+from ssgan_core.preparation.backends import Backends
+from ssgan_core.preparation.entry import Skip
 from ssgan_core.preparation.masks import LAYOUTS
-from ssgan_core.preparation.prepare import Report
+from ssgan_core.preparation.quality import Filters
+from ssgan_core.preparation.report import Report, SkippedFace
 
 
 @pytest.fixture
@@ -18,17 +23,22 @@ def stub(monkeypatch):
     """Replaces the core's `prepare`; .report is what it returns, .calls what it was asked."""
 
     class Stub:
-        report = Report(written=3, seconds=1.5)
+        report = Report(photos=3, handled=3, written=3, seconds=1.5)
         calls: list[tuple]
 
-        def __call__(self, photos, out, **options):
-            self.calls.append((photos, out, options))
+        def __call__(self, photos, out, backends, **options):
+            self.calls.append((photos, out, backends, options))
             options["progress"](1, 1)
             return self.report
 
     stub = Stub()
     stub.calls = []
     monkeypatch.setattr(preparation, "prepare", stub)
+    monkeypatch.setattr(
+        backends,
+        "default_backends",
+        lambda folder, parse: Backends(object, object if parse else None, {"weights": str(folder)}),
+    )
     return stub
 
 
@@ -47,15 +57,44 @@ def test_options_reach_the_core(ssgan, stub, fetched, tmp_path):
     arguments = ["--masks", "m", "--mask-layout", "bisenet", "--size", "128", "--workers", "2"]
     result = ssgan("preprocess", photos, out, *arguments, "--json")
     assert result.exit_code == 0, result.output
-    ((given, target, options),) = stub.calls
+    ((given, target, backends, options),) = stub.calls
     assert (given, target) == (photos, out)
+    assert backends == Backends(object, None, {"weights": "None"})
     del options["progress"]
-    wanted = {"masks": Path("m"), "mask_layout": "bisenet", "size": 128, "workers": 2, "weights_dir": None}
-    assert options == wanted
+    assert options == {
+        "masks": Path("m"),
+        "mask_layout": "bisenet",
+        "size": 128,
+        "every_face": False,
+        "filters": Filters(),
+        "workers": 2,
+    }
     told = json.loads(result.stdout)
     assert told["written"] == 3
     assert told["report"] == str(out / "report.json")
     assert "read as bisenet" in result.stderr
+
+
+def test_without_masks_a_parser_is_used_and_filters_reach_the_core(ssgan, stub, fetched, tmp_path):
+    arguments = ["--faces", "all", "--min-face", "64", "--min-sharpness", "60", "--max-occlusion", "0.3"]
+    result = ssgan(
+        "preprocess", tmp_path, tmp_path / "out", *arguments, "--max-yaw", "40", "--weights-dir", "w"
+    )
+    assert result.exit_code == 0, result.output
+    ((_, _, backends, options),) = stub.calls
+    assert backends == Backends(object, object, {"weights": "w"})
+    assert options["masks"] is None
+    assert options["every_face"] is True
+    assert options["filters"] == Filters(64, 60, 0.3, 40)
+
+
+def test_a_missing_opencv_is_an_error_with_advice(tmp_path):
+    code = "import sys; sys.modules['cv2'] = None; from ssgan_cli.app import main; main()"
+    command = [sys.executable, "-c", code, "preprocess", str(tmp_path), str(tmp_path / "out"), "--offline"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    assert "error: OpenCV cannot be imported" in result.stderr
+    assert "hint: pip install opencv-python-headless" in result.stderr
 
 
 def test_the_command_knows_every_layout():
@@ -84,10 +123,14 @@ def test_offline_never_fetches(ssgan, fetched, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("written", "already", "code"), [(1, 0, 3), (2, 0, 0), (0, 2, 0), (0, 0, 3)])
-def test_more_failures_than_portraits_exit_with_3(ssgan, stub, fetched, tmp_path, written, already, code):
-    skipped = [("a [1].jpg", "no face"), ("b.jpg", "no face")]
-    stub.report = Report(written=written, already=already, skipped=skipped)
+def skipped(*rows: tuple[str, str]) -> list[SkippedFace]:
+    return [SkippedFace(name, Path(name), Skip(reason)) for name, reason in rows]
+
+
+@pytest.mark.parametrize(("photos", "failed", "code"), [(3, 2, 3), (4, 2, 0), (2, 0, 0), (2, 2, 3)])
+def test_more_failures_than_portraits_exit_with_3(ssgan, stub, fetched, tmp_path, photos, failed, code):
+    rows = skipped(("a [1].jpg", "no face"), ("b.jpg", "no face"))
+    stub.report = Report(photos=photos, written=photos - failed, failed=failed, skipped=rows)
     result = ssgan("preprocess", tmp_path, tmp_path / "out")
     assert result.exit_code == code
     assert "2 x no face: a [1].jpg, b.jpg\n" in result.stdout
@@ -95,11 +138,12 @@ def test_more_failures_than_portraits_exit_with_3(ssgan, stub, fetched, tmp_path
 
 
 def test_reasons_are_counted(ssgan, stub, fetched, tmp_path):
-    skipped = [(f"{i}.jpg", "no face") for i in range(5)] + [
+    rows = skipped(
+        *((f"{i}.jpg", "no face") for i in range(5)),
         ("x.jpg", "truncated (34 bytes)"),
         ("y.jpg", "truncated (5 bytes)"),
-    ]
-    stub.report = Report(written=100, skipped=skipped)
+    )
+    stub.report = Report(photos=107, written=100, failed=7, skipped=rows)
     shown = ssgan("preprocess", tmp_path, tmp_path / "out").stdout
     assert "  5 x no face: 0.jpg, 1.jpg, 2.jpg, …\n  2 x truncated: x.jpg, y.jpg\n" in shown
 
@@ -108,7 +152,7 @@ def test_errors_of_the_core_are_shown(ssgan, fetched, monkeypatch, tmp_path):
     def fail(*_, **__):
         raise SsganError("the disk is full", "make room")
 
-    monkeypatch.setattr(preparation, "prepare", fail)
+    monkeypatch.setattr(backends, "default_backends", fail)
     result = ssgan("preprocess", tmp_path, tmp_path / "out")
     assert result.exit_code == 1
     assert result.stderr.endswith("error: the disk is full\nhint: make room\n")

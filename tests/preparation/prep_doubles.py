@@ -1,4 +1,4 @@
-"""A face finder without networks, and photos for it: a module, so that worker processes find it."""
+"""A face finder and a parser without networks, and photos for them: a module, so that worker processes find it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from PIL import Image
 
 from ssgan_core import cameras
 from ssgan_core.errors import SsganError
+from ssgan_core.parts import PORTRAIT
+from ssgan_core.preparation.backends import Backends
 from ssgan_core.preparation.faces import Face
 from ssgan_core.preparation.mesh import canonical_mesh
 from ssgan_core.preparation.pose import project
 
-FACELESS, CUT_OFF, DEADLY = 0, 7, 255
+FACELESS, CUT_OFF, UNPARSED, DEADLY = 0, 7, 245, 255
 FRONTAL = 128
 
 
@@ -44,6 +46,30 @@ class CodedFinder:
             points[:, 0] -= 0.4 * width
         return Face(np.array([0.0, 0.0, width, height]), points, 1.0, 0)
 
+    def every(self, photo: np.ndarray) -> list[Face]:
+        """One face in every square of a wide photo, from left to right."""
+        side = photo.shape[0]
+        count = photo.shape[1] // side
+        found = []
+        for left in range(0, count * side, side):
+            face = self(np.ascontiguousarray(photo[:, left : left + side]))
+            shift = np.array([left, 0.0, 0.0])
+            found.append(Face(face.box + shift[[0, 1, 0, 1]], face.points + shift, face.score, count - 1))
+        return found
+
+
+class HalvesParser:
+    """Hair above, skin below; all background for a picture whose left upper corner is nearly white."""
+
+    def __call__(self, crop: np.ndarray) -> np.ndarray:
+        ids = np.full(crop.shape[:2], PORTRAIT.names.index("skin"), np.uint8)
+        ids[: len(crop) // 2] = PORTRAIT.names.index("hair")
+        return ids * (crop[:8, :8].mean() < UNPARSED - 5)
+
+
+GIVEN_MASKS = Backends(CodedFinder, None, {"double": "0"})
+PARSED = Backends(CodedFinder, HalvesParser, {"double": "0", "parser": "0"})
+
 
 def picture(width: int, height: int, code: int = FRONTAL) -> Image.Image:
     """A smooth colourful photo with a code in its corner."""
@@ -67,3 +93,11 @@ def add_pair(folder: Path, name: str, code: int = FRONTAL, size: tuple[int, int]
         path.parent.mkdir(parents=True, exist_ok=True)
     picture(*size, code).save(photo)
     label_map(*size).save(mask)
+
+
+def add_crowd(folder: Path, name: str, codes: list[int], side: int = 96) -> None:
+    """photos/<name>: a row of square pictures side by side."""
+    path = folder / "photos" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row = np.concatenate([np.asarray(picture(side, side, code)) for code in codes], axis=1)
+    Image.fromarray(row).save(path)
