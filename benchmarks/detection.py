@@ -4,9 +4,9 @@
 
 PHOTOS is a folder of portraits, or a data set of ours. Mosaics are made of them: canvases of 12 megapixels, covered
 with a procedural texture and with shapes, on which the portraits are pasted with soft edges, their faces 40 to 600
-pixels wide. Where a face is in its portrait is known from the portrait itself, where it is large and easy to find
-(`FaceDetector.search`, confirmed by FaceMesh). Strips of the portraits without the face (hair, necks, clothes) are
-pasted too, as temptations, and every other canvas gets strips alone.
+pixels wide, some darker than they were. Where a face is in its portrait is known from the portrait itself, where it is
+large and easy to find (`FaceDetector.search`, confirmed by FaceMesh). Strips of the portraits without the face (hair,
+necks, clothes) are pasted too, as temptations, and every other canvas gets strips alone.
 
 A face counts as found if a box overlaps its own by half (intersection over union), each box once. *False* are boxes
 that overlap no face by more than a tenth; *double* those that overlap a face which another box has. *Confirmed* is
@@ -17,6 +17,7 @@ of the canvas. Prints tables and, last, one line of JSON.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -97,14 +98,14 @@ class Counts:
         for index in range(len(found)):
             if index not in matched.values():
                 beside = table is not None and table[:, index].max() > _BESIDE
-                self.double += beside
-                self.false += not beside
+                self.double += int(beside)
+                self.false += int(not beside)
 
     def facts(self) -> dict[str, Any]:
         """Recall of each bin (None: no such faces) and from the target's size on, and the counts."""
         sides, hits = np.array(self.sides), np.array(self.hits, bool)
         recall = {}
-        for low, high in [*zip(_BINS, _BINS[1:], strict=False), (_TARGET_FROM, _BINS[-1])]:
+        for low, high in [*itertools.pairwise(_BINS), (_TARGET_FROM, _BINS[-1])]:
             chosen = (sides >= low) & (sides < high)
             share = round(float(hits[chosen].mean()), 4) if chosen.any() else None
             recall[f"{low}-{high}"] = {"faces": int(chosen.sum()), "recall": share}
@@ -158,9 +159,7 @@ def main() -> None:
 # ------------------------------------------------------------------------------------------ mosaics
 
 
-def portraits(
-    folder: Path, limit: int | None, detector: FaceDetector, mesh: FaceMesh
-) -> Iterator[Portrait]:
+def portraits(folder: Path, limit: int | None, detector: FaceDetector, mesh: FaceMesh) -> Iterator[Portrait]:
     """The pictures of a folder or data set in which a face is found, with its box."""
     for image in _pictures(folder, limit):
         faces = next((faces for faces in detector.search(image) if faces), [])
@@ -230,10 +229,11 @@ def paste(
     mosaic.taken.append(box)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     pixels = cv2.resize(piece, tuple(size.tolist()), interpolation=how).astype(np.float32)
+    pixels *= rng.uniform(0.4, 1.1)
     ramps = [np.minimum(np.arange(n) + 1, np.arange(n)[::-1] + 1) / (_SOFT * n) for n in size]
     share = np.clip(np.minimum(ramps[1][:, None], ramps[0]), 0, 1)[..., None].astype(np.float32)
     under = mosaic.canvas[y : y + size[1], x : x + size[0]]
-    under[:] = np.round(share * pixels + (1 - share) * under)
+    under[:] = np.clip(np.round(share * pixels + (1 - share) * under), 0, 255)
     return int(x), int(y)
 
 
@@ -264,7 +264,7 @@ def texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def drawn(mosaic: Mosaic, boxes: list[np.ndarray]) -> np.ndarray:
-    """The canvas with true boxes in green and found ones in red, a quarter of its size."""
+    """The canvas at half its scale, true boxes in green, found ones in red."""
     seen = mosaic.canvas.copy()
     for group, colour in ((mosaic.boxes, (0, 255, 0)), (boxes, (255, 0, 0))):
         for box in group:
@@ -279,7 +279,9 @@ def drawn(mosaic: Mosaic, boxes: list[np.ndarray]) -> np.ndarray:
 def report(facts: dict[str, Any]) -> None:
     """Print the tables."""
     console = Console(highlight=False)
-    title = f"{facts['mosaics']} mosaics of {_CANVAS[1]} x {_CANVAS[0]} pixels, {facts['portraits']} portraits"
+    title = (
+        f"{facts['mosaics']} mosaics of {_CANVAS[1]} x {_CANVAS[0]} pixels, {facts['portraits']} portraits"
+    )
     table = Table(title=title)
     for column in ("face, pixels", "faces", "found", "confirmed"):
         table.add_column(column, justify="left" if column == "face, pixels" else "right")

@@ -17,7 +17,7 @@ from ssgan_core.preparation.weights import FACE_DETECTION
 
 INPUT = 128
 """Side of the pictures that the network was trained on."""
-SMALLEST = 18
+SMALLEST = 16
 """Faces of so many pixels are seen reliably (measured: all of 300, and nine in ten of 16 to 18 pixels)."""
 STEP = 16
 """Sides of pictures for `BlazeFace.scores` are multiples of this."""
@@ -58,9 +58,7 @@ class FaceBox:
 
     def moved(self, scale: float, offset: np.ndarray) -> FaceBox:
         """The same face after its picture was scaled and then shifted by x, y."""
-        return FaceBox(
-            self.box * scale + np.tile(offset, 2), self.keypoints * scale + offset, self.score
-        )
+        return FaceBox(self.box * scale + np.tile(offset, 2), self.keypoints * scale + offset, self.score)
 
 
 class Runs(Protocol):

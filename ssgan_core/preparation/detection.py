@@ -28,9 +28,12 @@ from ssgan_core.preparation.pyramid import Level, blocks, level_sides, levels, r
 SMALLEST_FACE = 40.0
 """Pixels of the photo from which faces are looked for by default."""
 
-_TRACE = 0.4  # score of a scan from which a place is looked at
-_SHARED = 64  # pixels that neighbouring blocks share: every face of 18 to 40 pixels is whole in one, with its hair
-_SEEN = 32  # pixels: how far from the middle of a tile a face is surely whole in it
+_TRACE = 0.5  # score of a scan from which a place is looked at
+_SHARED = 48  # pixels that neighbouring blocks share: a face of 16 to 36 pixels is whole in one of them
+_GLIMPSE = (
+    64  # pixels of a level around a trace that are looked at: a face of 16 to 36 pixels fills them well
+)
+_SEEN = 12  # pixels from a trace within which others belong to the same look
 _MOST_LOOKS = 400  # of a level: bounds the time for textures that look like faces everywhere
 _GOOD_SHARE = (0.2, 0.6)  # of a tile's side, that a face fills: then a second look adds nothing
 _BEST_SHARE = 0.35
@@ -60,7 +63,8 @@ class FaceDetector:
         sides = level_sides(width, height, smallest / SMALLEST * INPUT)
         known: list[FaceBox] = []
         for level in levels(photo, sides, INPUT):
-            found = [face for seen in self._glimpses(level, known) if (face := self._confirmed(photo, level, seen))]
+            glimpses = self._glimpses(photo, level, known)
+            found = [face for seen, side in glimpses if (face := self._confirmed(photo, seen, side))]
             fresh = [face for face in distinct(known + found) if not any(face is old for old in known)]
             known += fresh
             yield sorted(fresh, key=lambda face: -face.area)
@@ -74,16 +78,24 @@ class FaceDetector:
         found = [face for level in self.search(photo, smallest) for face in level]
         return sorted(distinct(found), key=lambda face: -face.area)
 
-    def _glimpses(self, level: Level, known: list[FaceBox]) -> Iterator[FaceBox]:
-        """Faces of a level, in the photo's pixels, as seen in tiles of the level."""
-        height, width = level.pixels.shape[:2]
-        if max(height, width) <= INPUT:
-            corners = [((width - INPUT) // 2, (height - INPUT) // 2)]
+    def _glimpses(
+        self, photo: np.ndarray, level: Level, known: list[FaceBox]
+    ) -> Iterator[tuple[FaceBox, float]]:
+        """Faces at traces of a level, in the photo's pixels, each with the side of the square that was looked at."""
+        height, width = photo.shape[:2]
+        if max(level.pixels.shape[:2]) <= INPUT:
+            centres, side = np.array([[width / 2, height / 2]]), round(INPUT / level.scale)
         else:
-            corners = [(round(x) - INPUT // 2, round(y) - INPUT // 2) for x, y in self._traces(level, known)]
-        for x, y in corners:
-            for face in self._net.faces(window(level.pixels, x, y, INPUT, INPUT)):
-                yield face.moved(1, np.array([x, y], float)).moved(1 / level.scale, np.zeros(2))
+            centres, side = self._traces(level, known) / level.scale, round(_GLIMPSE / level.scale)
+        for centre in centres:
+            for face in self._look(photo, centre, side):
+                yield face, side
+
+    def _look(self, photo: np.ndarray, centre: np.ndarray, side: int) -> list[FaceBox]:
+        """Faces of a square of the photo, in the photo's pixels."""
+        x, y = np.round(centre - side / 2).astype(int).tolist()
+        tile = resized(window(photo, x, y, side, side), INPUT / side)
+        return [face.moved(side / INPUT, np.array([x, y], float)) for face in self._net.faces(tile)]
 
     def _traces(self, level: Level, known: list[FaceBox]) -> np.ndarray:
         """Places x, y [N, 2] of a level to look at, the most promising first; not inside of known faces."""
@@ -104,14 +116,11 @@ class FaceDetector:
             left = left[np.abs(left - left[0]).max(axis=1) > _SEEN]
         return np.array(picked).reshape(-1, 2)
 
-    def _confirmed(self, photo: np.ndarray, level: Level, face: FaceBox) -> FaceBox | None:
-        """The face as seen at a scale that suits it, or None if it isn't seen there."""
-        if _GOOD_SHARE[0] <= face.side * level.scale / INPUT <= _GOOD_SHARE[1]:
+    def _confirmed(self, photo: np.ndarray, face: FaceBox, side: float) -> FaceBox | None:
+        """A face that was seen in a square of some side, as seen in the one that suits it, or None."""
+        if face.score >= _SURE and _GOOD_SHARE[0] <= face.side / side <= _GOOD_SHARE[1]:
             return face
-        side = max(round(face.side / _BEST_SHARE), 1)
-        x, y = np.round(face.centre - side / 2).astype(int).tolist()
-        seen = self._net.faces(resized(window(photo, x, y, side, side), INPUT / side))
-        seen = [one.moved(side / INPUT, np.array([x, y], float)) for one in seen]
+        seen = self._look(photo, face.centre, max(round(face.side / _BEST_SHARE), 1))
         if not seen:
             return None
         shared = overlap(face.box, np.stack([one.box for one in seen]))

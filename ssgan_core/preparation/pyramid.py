@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_BLOCK = 512  # pixels, the largest side of a block: keeps memory small whatever the photo's size
+_MOST_BETWEEN = 2.4  # factor between the scales of levels
+_BLOCK = 384  # pixels, the largest side of a block: larger ones leave the processor's cache
 _FLAT = 10  # grey levels: what varies less within a cell and its neighbours shows no face
 _CELL = 8
 
@@ -30,11 +31,11 @@ class Level:
 def level_sides(width: int, height: int, finest: float) -> list[float]:
     """What lengths of the photo fill the network's input, level by level, in photo pixels.
 
-    The first is the whole photo; the second, larger than the photo, finds faces that fill it; then at most a factor
-    of two lies between neighbours, and the last is `finest`.
+    The first is the whole photo; the second, larger than the photo, finds faces that fill it; the others
+    become finer by a steady factor, and the last is `finest`.
     """
     whole = float(max(width, height))
-    steps = math.ceil(math.log2(max(whole / finest, 1)))
+    steps = math.ceil(math.log(max(whole / finest, 1), _MOST_BETWEEN))
     return [whole, 1.5 * whole, *(whole * (finest / whole) ** (step / steps) for step in range(1, steps + 1))]
 
 
@@ -60,7 +61,9 @@ def blocks(level: np.ndarray, size: int, overlap: int, step: int) -> Iterator[tu
     busy = _busy(level)
     for y, height in _spans(level.shape[0], size, overlap, step):
         for x, width in _spans(level.shape[1], size, overlap, step):
-            cells = busy[max(y, 0) // _CELL : -(-(y + height) // _CELL), max(x, 0) // _CELL : -(-(x + width) // _CELL)]
+            cells = busy[
+                max(y, 0) // _CELL : -(-(y + height) // _CELL), max(x, 0) // _CELL : -(-(x + width) // _CELL)
+            ]
             if cells.any():
                 yield window(level, x, y, width, height), x, y
 
@@ -78,11 +81,15 @@ def window(pixels: np.ndarray, x: int, y: int, width: int, height: int) -> np.nd
 
 
 def resized(photo: np.ndarray, scale: float) -> np.ndarray:
-    """A picture [H, W, 3] at another scale, without aliasing."""
+    """A picture [H, W, 3] at another scale: halved as often as possible, which OpenCV does ten times faster than any
+    other shrinking without aliasing, then interpolated. Positions are off by a pixel of the picture at most."""
     width, height = max(round(photo.shape[1] * scale), 1), max(round(photo.shape[0] * scale), 1)
+    while photo.shape[1] >= 2 * width and photo.shape[0] >= 2 * height:
+        even = photo[: photo.shape[0] // 2 * 2, : photo.shape[1] // 2 * 2]
+        photo = cv2.resize(even, (even.shape[1] // 2, even.shape[0] // 2), interpolation=cv2.INTER_AREA)
     if (height, width) == photo.shape[:2]:
         return photo
-    return cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return cv2.resize(photo, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _spans(length: int, size: int, overlap: int, step: int) -> list[tuple[int, int]]:
@@ -100,4 +107,6 @@ def _busy(level: np.ndarray) -> np.ndarray:
     """Which cells [ceil(H / 8), ceil(W / 8)] of a level are not flat."""
     grey = cv2.cvtColor(level, cv2.COLOR_RGB2GRAY)
     around = np.ones((2 * _CELL, 2 * _CELL), np.uint8)
-    return (cv2.dilate(grey, around)[::_CELL, ::_CELL].astype(int) - cv2.erode(grey, around)[::_CELL, ::_CELL]) >= _FLAT
+    return (
+        cv2.dilate(grey, around)[::_CELL, ::_CELL].astype(int) - cv2.erode(grey, around)[::_CELL, ::_CELL]
+    ) >= _FLAT
