@@ -7,7 +7,9 @@ NumPy and Pillow only. Pictures are uint8 [H, W, 3] sRGB, masks uint8 part ids [
 from __future__ import annotations
 
 import io
+import logging
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,11 +34,14 @@ _SHOWN_NEAR, _SHOWN_FAR = 2.35, 3.05
 # Formats that photos and masks come in. Pillow knows others that start programs (EPS) or are hardly
 # hardened; none of them is needed.
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-# What Pillow's decoders are known to raise on broken files; their warnings too, where those are errors.
+# What Pillow's decoders are known to raise on broken files.
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
-    EOFError, RuntimeError, MemoryError, struct.error, zlib.error, Warning,
+    EOFError, RuntimeError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
+
+# Pillow also logs what it finds odd, and Python prints log entries that nobody handles.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # ------------------------------------------------------------------------------------------ reading
 
@@ -96,18 +101,22 @@ def decode_depth16(stored: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _opened(source: Path | bytes, max_pixels: int, name: str) -> Iterator[Image.Image]:
-    """The open, not yet decoded picture; every failure of a decoder becomes an SsganError naming the file."""
+    """The open, not yet decoded picture; every failure of a decoder becomes an SsganError naming the file.
+
+    Pillow's warnings are dropped: they tell of odd metadata, and of sizes that are checked here.
+    """
     called = _name_of(source, name)
+    content = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS
-        ) as image:
-            if image.width * image.height > max_pixels:
-                raise SsganError(
-                    f"{called} has {image.width} x {image.height} pixels, more than {max_pixels} in all",
-                    "make it smaller first",
-                )
-            yield image
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(content, formats=_FORMATS) as image:
+                if image.width * image.height > max_pixels:
+                    raise SsganError(
+                        f"{called} has {image.width} x {image.height} pixels, more than {max_pixels} in all",
+                        "make it smaller first",
+                    )
+                yield image
     except Image.UnidentifiedImageError as error:
         raise SsganError(
             f"{called} is not a picture that can be read", "PNG, JPEG, WebP, TIFF, BMP, GIF, PPM"

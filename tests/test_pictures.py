@@ -144,6 +144,21 @@ def test_programs_are_not_started():
         read_image(encoded(Image.fromarray(COLOURS), "EPS"))
 
 
+def test_odd_metadata_is_neither_an_error_nor_told(caplog: pytest.LogCaptureFixture):
+    exif = Image.Exif()
+    exif[0x0110] = "a camera with a long name"
+    content = bytearray(encoded(Image.fromarray(COLOURS), "JPEG", exif=exif))
+    place = content.index(b"MM\0*", 0, 64)
+    content[place + 14 : place + 18] = b"\x7f\x7f\x7f\x7f"  # the name seems to be longer than the file
+    with (
+        pytest.warns(UserWarning, match="Corrupt EXIF|Tag data"),
+        Image.open(io.BytesIO(bytes(content))) as image,
+    ):
+        image.getexif()
+    assert read_image(bytes(content)).shape == (24, 40, 3)  # warnings are errors in these tests
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_truncated_files(kind):
     content = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)), kind)
