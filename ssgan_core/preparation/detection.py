@@ -2,8 +2,8 @@
 
 The photo is searched level by level, coarse to fine. A level is scanned in blocks; wherever the network scores, a
 tile of its own input size is looked at, and the faces in it are looked at once more at the scale that the network
-knows best, where that differs much. The last look decides: it gives box, keypoints and score, and what it doesn't see
-is none.
+knows best, where that differs much. The last look decides: it gives box, keypoints and score, and what it does not
+see is none.
 """
 
 from __future__ import annotations
@@ -30,16 +30,14 @@ SMALLEST_FACE = 40.0
 
 _TRACE = 0.5  # score of a scan from which a place is looked at
 _SHARED = 48  # pixels that neighbouring blocks share: a face of 16 to 36 pixels is whole in one of them
-_GLIMPSE = (
-    64  # pixels of a level around a trace that are looked at: a face of 16 to 36 pixels fills them well
-)
+_GLIMPSE = 64  # pixels of a level around a trace that are looked at: faces of 16 to 36 pixels fill them well
 _SEEN = 12  # pixels from a trace within which others belong to the same look
 _MOST_LOOKS = 400  # of a level: bounds the time for textures that look like faces everywhere
 _GOOD_SHARE = (0.2, 0.6)  # of a tile's side, that a face fills: then a second look adds nothing
 _BEST_SHARE = 0.35
 _SAME = 0.3  # overlap from which boxes are one face
 _WITHIN = 0.7  # share of a box inside a better one from which it is a part of that face
-_SURE = 0.75  # score of a face whose inside isn't searched again
+_SURE = 0.75  # score of a face whose inside is not searched again
 
 
 class FaceDetector:

@@ -72,7 +72,7 @@ def damaged(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
         name, content = pictures[number % len(pictures)]
         kind = _KINDS[number // len(pictures) % len(_KINDS)]
         other = pictures[rng.integers(len(pictures))][1]
-        yield f"{number:04}-{kind.__name__}-{name}", kind(rng, content, other)
+        yield f"{number:04}-{kind.__name__[1:]}-{name}", kind(rng, content, other)
 
 
 def _truncate(rng: np.random.Generator, content: bytes, other: bytes) -> bytes:
