@@ -7,6 +7,7 @@ NumPy and Pillow only. Pictures are uint8 [H, W, 3] sRGB, masks uint8 part ids [
 from __future__ import annotations
 
 import io
+import logging
 import math
 import struct
 import warnings
@@ -49,11 +50,14 @@ _SHOWN_NEAR, _SHOWN_FAR = 2.35, 3.05
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 # Pillow's WebP decoder keeps 15 bytes a pixel, the others about 4: its pictures may have a third of the pixels.
 _HEAVY = {"WEBP": 3}
-# What Pillow's decoders are known to raise on broken files; their warnings too, where those are errors.
+# What Pillow's decoders are known to raise on broken files.
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
-    EOFError, RuntimeError, MemoryError, struct.error, zlib.error, Warning,
+    EOFError, RuntimeError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
+
+# Pillow also logs what it finds odd, and Python prints log entries that nobody handles.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # ------------------------------------------------------------------------------------------ reading
 
@@ -173,22 +177,23 @@ def decode_depth16(stored: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _opened(source: Path | bytes, max_pixels: int, name: str) -> Iterator[Image.Image]:
-    """The open, not yet decoded picture; every failure of a decoder becomes an SsganError naming the file."""
+    """The open, not yet decoded picture; every failure of a decoder becomes an SsganError naming the file.
+
+    Pillow's warnings are dropped: they tell of odd metadata, and of sizes that are checked here.
+    """
     called = _name_of(source, name)
+    content = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with (
-            _own_limit(max_pixels),
-            Image.open(
-                io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS
-            ) as image,
-        ):
-            most = max_pixels // _HEAVY.get(image.format or "", 1)
-            if image.width * image.height > most:
-                raise SsganError(
-                    f"{called} has {image.width} x {image.height} pixels, more than {most} in all",
-                    "make it smaller first",
-                )
-            yield image
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(content, formats=_FORMATS) as image:
+                most = max_pixels // _HEAVY.get(image.format or "", 1)
+                if image.width * image.height > most:
+                    raise SsganError(
+                        f"{called} has {image.width} x {image.height} pixels, more than {most} in all",
+                        "make it smaller first",
+                    )
+                yield image
     except Image.UnidentifiedImageError as error:
         raise SsganError(
             f"{called} is not a picture that can be read", "PNG, JPEG, WebP, TIFF, BMP, GIF, PPM"
@@ -200,15 +205,6 @@ def _opened(source: Path | bytes, max_pixels: int, name: str) -> Iterator[Image.
             error.strerror if isinstance(error, OSError) and error.strerror else str(error) or repr(error)
         )
         raise SsganError(f"cannot read {called}: {reason}") from error
-
-
-@contextmanager
-def _own_limit(max_pixels: int) -> Iterator[None]:
-    """Pillow warns from its own limit on; who allows more has thought about it."""
-    with warnings.catch_warnings():
-        if max_pixels > MAX_PIXELS:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
 
 
 def _orientation(image: Image.Image) -> int:

@@ -56,6 +56,10 @@ class SearchesFaces(Protocol):
         """Faces of photo [H, W, 3], uint8 RGB, from coarse to fine, each list with the largest face first."""
         ...
 
+    def search_all(self, photo: np.ndarray) -> list[FaceBox]:
+        """All faces of photo [H, W, 3], uint8 RGB, each once."""
+        ...
+
 
 class FaceFinder:
     """Faces that a detector finds and FaceMesh confirms."""
@@ -95,9 +99,8 @@ class FaceFinder:
         Raises:
             SsganError: there is none.
         """
-        candidates = [face for level in self._detector.search(photo) for face in level]
         found: list[Face] = []
-        for face in sorted(candidates, key=lambda face: -face.area):
+        for face in sorted(self._detector.search_all(photo), key=lambda face: -face.area):
             if len(found) == MOST_FACES or any(_holds(other.points, face.box) for other in found):
                 continue
             points = self._mesh.points(photo, face)

@@ -9,7 +9,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ssgan_core.preparation.detection import FaceBox
+from ssgan_core.preparation.blazeface import FaceBox
 from ssgan_core.preparation.networks import Network
 from ssgan_core.preparation.weights import FACE_MESH
 

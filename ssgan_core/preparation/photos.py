@@ -62,10 +62,10 @@ def find_photos(folder: Path, without: tuple[Path, ...] = ()) -> list[Photo]:
     Raises:
         SsganError: it is no folder, or holds no photos.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise SsganError(f"the photo folder {folder} does not exist")
-    barred = {path.resolve() for path in without}
-    if folder.resolve() in barred:
+    barred = {os.path.realpath(path) for path in without}  # Path.resolve fails on links that lead in a circle
+    if os.path.realpath(folder) in barred:
         raise SsganError(
             f"{folder} is the photo folder and cannot also be the folder of masks or of the data set"
         )
@@ -74,15 +74,23 @@ def find_photos(folder: Path, without: tuple[Path, ...] = ()) -> list[Photo]:
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and (Path(place) / name).resolve() not in barred
+            if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) not in barred
         )
         for name in files:
             path = Path(place) / name
-            if not name.startswith(".") and path.suffix.lower() in SUFFIXES and path.is_file():
+            if not name.startswith(".") and path.suffix.lower() in SUFFIXES and _is_file(path):
                 found.append(Photo(path, path.relative_to(folder)))
     if not found:
         raise SsganError(f"{folder} holds no photos", "looked for " + " ".join(SUFFIXES))
     return sorted(found, key=lambda photo: photo.source)
+
+
+def _is_file(path: Path) -> bool:
+    """Raises SsganError where that cannot be told: names may be seen in a folder whose files may not."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise SsganError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _unreadable(error: OSError) -> None:

@@ -89,6 +89,9 @@ def _begin(backends: Backends) -> None:
 def _begin_worker(backends: Backends) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Decoders of photos write to it directly, into the parent's progress line; what matters is raised.
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     _begin(backends)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ssgan_core.preparation.detection import FaceBox
+from ssgan_core.preparation.blazeface import FaceBox
 from ssgan_core.preparation.landmarks import INPUT, FaceMesh, Region, region_of_box, region_of_points
 from ssgan_core.preparation.mesh import canonical_mesh
 

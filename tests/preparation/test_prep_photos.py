@@ -59,6 +59,27 @@ def test_a_pipe_that_is_named_like_a_photo_is_left_out(tmp_path):
     assert [photo.source for photo in find_photos(tmp_path)] == ["a.jpg"]
 
 
+def test_links_that_lead_in_a_circle_are_no_photos_and_no_trouble(tmp_path):
+    touch(tmp_path, "a.jpg")
+    for name in ("circle.jpg", "circle"):
+        (tmp_path / name).symlink_to(name)
+    (tmp_path / "up").symlink_to(tmp_path, target_is_directory=True)
+    found = find_photos(tmp_path, without=(tmp_path / "circle",))
+    assert [photo.source for photo in found] == ["a.jpg"]
+    with pytest.raises(SsganError, match="does not exist"):
+        find_photos(tmp_path / "circle")
+
+
+def test_files_that_cannot_be_looked_at_are_an_error(tmp_path, monkeypatch):
+    def refuse(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    touch(tmp_path, "a.jpg")
+    monkeypatch.setattr(Path, "is_file", refuse)  # as in a folder with permission to list, not to enter
+    with pytest.raises(SsganError, match=r"cannot read .*a\.jpg: Permission denied"):
+        find_photos(tmp_path)
+
+
 def entry(relative: str) -> str:
     return Photo(Path("unused"), Path(relative)).entry
 
