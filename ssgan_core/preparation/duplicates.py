@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ssgan_core.dataset.layout import KEPT_COLUMN, RELATION_COLUMN
 from ssgan_core.errors import SsganError
 from ssgan_core.files import sha256
 
 FILE_COLUMN, PICTURE_COLUMN = "sha256", "phash"
-KEPT_COLUMN, RELATION_COLUMN = "duplicate_of", "relation"
 RADIUS = 23
 """Hashes that differ in at most so many of their 256 bits are of one picture."""
 
