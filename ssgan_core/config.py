@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import yaml
 
+from ssgan_core.conditions import parse_conditions
 from ssgan_core.errors import SsganError
 from ssgan_core.resources import shipped
 
@@ -194,18 +195,41 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """How the data set is read.
+class DataOptions:
+    """Which entries of a data set are shown, and how. A data set's options.json holds defaults for any of them.
 
     Attributes:
         mirror: show every image mirrored too (camera mirrored, left and right parts exchanged).
-        workers: loader processes; 0 reads in the training process and keeps small data sets in memory.
+        balance_yaw: how many times an entry with a rare |yaw| is shown for one with a common |yaw|, at most;
+            1 shows all equally often (see dataset.selection.yaw_copies).
+        skip_duplicates: of entries that `duplicate_of` declares to show the same, use the first only.
+        where: conditions on columns of meta.jsonl that an entry must meet (see `conditions`).
     """
 
     mirror: bool = True
+    balance_yaw: int = 1
+    skip_duplicates: bool = False
+    where: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require(
+            1 <= self.balance_yaw <= 64, f"data.balance_yaw must lie between 1 and 64, got {self.balance_yaw}"
+        )
+        parse_conditions(self.where, "data.where")
+
+
+@dataclass(frozen=True)
+class DataConfig(DataOptions):
+    """How the data set is read.
+
+    Attributes:
+        workers: loader processes; 0 reads in the training process and keeps small data sets in memory.
+    """
+
     workers: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(0 <= self.workers <= 256, f"data.workers must lie between 0 and 256, got {self.workers}")
 
 
@@ -227,12 +251,16 @@ class Config:
         )
 
 
-def load_config(recipe: str, overrides: list[str] | None = None) -> Config:
+def load_config(
+    recipe: str, overrides: list[str] | None = None, data_defaults: dict[str, Any] | None = None
+) -> Config:
     """The recipe of a YAML file, or of a shipped one by name, with `section.key=value` overrides.
 
     Args:
         recipe: a path, or a name in configs/ such as `smoke_cpu`.
         overrides: each `section.key=value`; the value is read as YAML.
+        data_defaults: what the `data` section says where the recipe says nothing (a data set's options.json, see
+            dataset.options).
 
     Raises:
         SsganError: not found, not YAML, or not a recipe; the message names file and key.
@@ -249,6 +277,8 @@ def load_config(recipe: str, overrides: list[str] | None = None) -> Config:
         raise SsganError(f"{path} is no recipe: its top level is not a mapping")
     for override in overrides or []:
         _apply_override(tree, override)
+    if data_defaults and isinstance(tree.get("data", {}), dict):
+        tree["data"] = {**data_defaults, **tree.get("data", {})}
     return config_from_json(tree, str(path))
 
 
@@ -260,6 +290,12 @@ def config_from_json(tree: Any, source: str) -> Config:
 def model_config_from_json(tree: Any, source: str) -> ModelConfig:
     """The generator's sizes from the `model` section stored with a checkpoint."""
     return _build(ModelConfig, tree, source, "model.")
+
+
+def data_options_from_json(tree: Any, source: str) -> dict[str, Any]:
+    """The settings that a parsed options.json makes, all of them checked; `source` names it in errors."""
+    given = _build(DataOptions, tree, source, "")
+    return {key: getattr(given, key) for key in tree}
 
 
 def config_to_json(config: Any) -> dict[str, Any]:
@@ -309,7 +345,13 @@ def _convert(value: Any, kind: type, source: str, name: str) -> Any:
         return float(value)
     if kind is not float and type(value) is kind:
         return value
-    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}
+    words = {
+        int: "a whole number",
+        float: "a finite number",
+        bool: "true or false",
+        str: "text",
+        dict: "a mapping",
+    }
     raise SsganError(f"{source}: '{name}' must be {words[kind]}, got {value!r}")
 
 

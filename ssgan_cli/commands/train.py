@@ -62,12 +62,12 @@ def train(
     from ssgan_core.synthesis import choose_device
     from ssgan_core.training import runs
     from ssgan_core.training.loop import train as train_model
-    from ssgan_core.training.opening import open_source
+    from ssgan_core.training.opening import data_defaults, open_source
 
     output = Output(as_json)
-    recipe = load_config(config, settings)
+    recipe = load_config(config, settings, data_defaults(data))
     chosen_device = choose_device(device.value)
-    with closing(open_source(data, recipe.model.resolution)) as source:
+    with closing(open_source(data, recipe.model.resolution, recipe.data)) as source:
         if dry_run:
             _dry_run(output, recipe, source, chosen_device)
             return

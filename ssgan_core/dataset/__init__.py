@@ -7,4 +7,5 @@ dataset.json            EG3D's labels: {"labels": [["00000/name.png", [25 number
 images/dataset.json     the same again: images/ alone is a data set for EG3D
 parts.json              the part schema
 meta.jsonl              one line an entry: where it comes from
+options.json            how it is to be read, if anything was asked for
 """

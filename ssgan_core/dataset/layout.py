@@ -10,6 +10,12 @@ from ssgan_core.errors import SsganError
 
 IMAGES, MASKS, DEPTH = "images", "masks", "depth"
 LABELS_FILE, PARTS_FILE, META_FILE = "dataset.json", "parts.json", "meta.jsonl"
+OPTIONS_FILE = "options.json"
+# What commands leave beside the entries; a zip keeps them too.
+PREPARATION_FILE, REPORT_FILE, CONTACT_FILE = "preparation.json", "report.json", "contact.jpg"
+
+# Columns of meta.jsonl that skip_duplicates goes by.
+KEPT_COLUMN, RELATION_COLUMN = "duplicate_of", "relation"
 
 # Control characters, and what one of the common file systems forbids or reads as a separator.
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')

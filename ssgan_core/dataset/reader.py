@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ssgan_core.dataset.layout import (
     mask_file,
     parse_journal,
 )
-from ssgan_core.dataset.storage import FolderStorage, Storage, ZipStorage
+from ssgan_core.dataset.storage import Storage, open_storage
 from ssgan_core.errors import SsganError
 from ssgan_core.files import parse_json
 from ssgan_core.parts import PartSchema
@@ -32,7 +33,10 @@ _UNFINISHED = "if its making was stopped, give the same command again and it goe
 class PortraitDataset:
     """Portraits with masks and cameras, read by index; may be sent to the workers of a data loader.
 
+    All entries are there; which of them training uses, and how often, is up to `dataset.selection`.
+
     Attributes:
+        path: where it is.
         names: the entries, sorted; each a relative stem such as "00000/img00000012".
         labels: camera labels float32 [N, 25].
         schema: the parts that mask ids stand for.
@@ -41,6 +45,7 @@ class PortraitDataset:
     """
 
     def __init__(self, storage: Storage, path: Path, resolution: int | None) -> None:
+        self.path = path
         self._storage = storage
         self._meta: dict[str, dict[str, Any]] | None = None
         files = storage.names()
@@ -55,8 +60,8 @@ class PortraitDataset:
         self.schema = PartSchema.from_json(self._json(PARTS_FILE))
         self.names, self.labels = self._read_labels()
         self._check_files(files, path)
-        self.has_depth = all(depth_file(name) in files for name in self.names)
         self._depths = frozenset(name for name in self.names if depth_file(name) in files)
+        self.has_depth = self._depths.issuperset(self.names)
         self._stored = self._stored_resolution()
         self.resolution = self._stored if resolution is None else resolution
         if self.resolution < 1 or self._stored % self.resolution:
@@ -76,17 +81,18 @@ class PortraitDataset:
         Raises:
             SsganError: it is no data set with masks, or something is missing or impossible.
         """
-        path = Path(path)
-        if path.is_dir():
-            return cls(FolderStorage(path), path, resolution)
-        if not path.is_file():
-            raise SsganError(
-                f"there is no data set at {path}", "make one with 'ssgan preprocess' or 'ssgan synth'"
-            )
-        return cls(ZipStorage(path), path, resolution)
+        return cls(open_storage(path), Path(path), resolution)
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def select(self, indices: np.ndarray) -> PortraitDataset:
+        """The data set of these entries only, int [n], ascending; its indices count them from 0."""
+        chosen = copy.copy(self)
+        chosen.names = tuple(self.names[index] for index in indices)
+        chosen.labels = self.labels[indices]
+        chosen.has_depth = self._depths.issuperset(chosen.names)
+        return chosen
 
     def image(self, index: int) -> np.ndarray:
         """Picture uint8 [R, R, 3]; a smaller resolution is averaged over boxes.

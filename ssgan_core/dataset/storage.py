@@ -35,6 +35,22 @@ class Storage(Protocol):
         ...
 
 
+def open_storage(path: Path) -> Storage:
+    """The files of a data set that is a folder or a zip.
+
+    Raises:
+        SsganError: there is none, or it is a zip that is refused (see ZipStorage).
+    """
+    path = Path(path)
+    if path.is_dir():
+        return FolderStorage(path)
+    if not path.is_file():
+        raise SsganError(
+            f"there is no data set at {path}", "make one with 'ssgan preprocess' or 'ssgan synth'"
+        )
+    return ZipStorage(path)
+
+
 class FolderStorage:
     """The files under a folder."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator, Mapping
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -141,6 +142,35 @@ class DatasetWriter:
             raise ValueError(f"{name} is already in the data set")
         self._add(name, image, mask, check_label(label, name), meta, False)
 
+    def metas(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and meta of every complete entry."""
+        return ((name, row.get("meta", {})) for name, row in self._entries.items())
+
+    def annotate(self, columns: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set columns of entries' meta which depend on other entries, such as marks of duplicates.
+
+        The journal is written anew, atomically; it is left alone if it says all of that already.
+
+        Args:
+            columns: entry to column to value, plain JSON.
+
+        Raises:
+            SsganError: the disk is full.
+        """
+        entries = dict(self._entries)
+        for name, values in columns.items():
+            entries[name] = {**entries[name], "meta": {**entries[name].get("meta", {}), **values}}
+        if entries == self._entries:
+            return
+        path = self.folder / META_FILE
+        write_bytes(path, b"".join(map(_line, entries.values())))
+        self._journal.close()
+        try:
+            self._journal = path.open("ab", buffering=0)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        self._entries = entries
+
     def finish(self) -> None:
         """Write dataset.json with all entries, sorted by name. More may be added and finished again.
 
@@ -224,8 +254,7 @@ class DatasetWriter:
         self._append({"name": name, "label": label.tolist(), "depth": depth, "meta": meta})
 
     def _append(self, row: dict[str, Any]) -> None:
-        # JSON's ASCII form, because names of source files need not be valid Unicode.
-        line = (json.dumps(row, allow_nan=False) + "\n").encode()
+        line = _line(row)
         journal = self._journal.fileno()
         whole = os.fstat(journal).st_size
         try:
@@ -236,3 +265,8 @@ class DatasetWriter:
             os.ftruncate(journal, whole)  # or the next line would be glued to half of this one
             raise cannot_write(self.folder / META_FILE, error) from error
         self._entries[row["name"]] = row
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    """A line of the journal, in JSON's ASCII form, because names of source files need not be valid Unicode."""
+    return (json.dumps(row, allow_nan=False) + "\n").encode()

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ssgan_core.cameras import mirror_label
-from ssgan_core.config import Config
+from ssgan_core.config import Config, DataOptions
 from ssgan_core.dataset.reader import PortraitDataset
+from ssgan_core.dataset.selection import select, yaw_copies
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PartSchema
 
@@ -89,7 +90,7 @@ class TrainingSource(Protocol):
 
     @property
     def labels(self) -> np.ndarray:
-        """Cameras [N, 25], float32: those of the source, or enough of them to draw from."""
+        """Cameras [N, 25], float32, as often as they are shown: those of the source, or enough of them to draw from."""
         ...
 
     def __len__(self) -> int:
@@ -126,10 +127,25 @@ class TrainingSource(Protocol):
 
 
 class StoredPortraits:
-    """A data set as a source; small ones stay in memory after their first reading."""
+    """A data set as a source; small ones stay in memory after their first reading.
 
-    def __init__(self, dataset: PortraitDataset) -> None:
+    Attributes:
+        dataset: the entries that are shown; a portrait's index is the one it has here.
+        shown: indices [S] in the order in which positions of an epoch count them: every entry once, then those that
+            are shown twice, and so on.
+    """
+
+    def __init__(self, dataset: PortraitDataset, options: DataOptions | None = None) -> None:
+        """Args: options: which entries are shown, and how often; by default all of them once.
+
+        Raises:
+            SsganError: they ask for what the data set does not have.
+        """
+        options = options or DataOptions()
+        dataset = select(dataset, options)
         self.dataset = dataset
+        copies = yaw_copies(dataset.labels, options.balance_yaw)
+        self.shown = np.concatenate([np.flatnonzero(copies > turn) for turn in range(copies.max())])
         bytes_each = dataset.resolution**2 * (4 + 4 * dataset.has_depth)
         self._cache: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray | None]] | None = (
             {} if len(dataset) * bytes_each <= _MOST_CACHED_BYTES else None
@@ -149,7 +165,7 @@ class StoredPortraits:
 
     @property
     def labels(self) -> np.ndarray:
-        return self.dataset.labels
+        return self.dataset.labels[self.shown]
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -157,14 +173,16 @@ class StoredPortraits:
     def fingerprint(self) -> dict[str, Any]:
         digest = hashlib.sha256("\n".join(self.dataset.names).encode())
         digest.update(self.labels.tobytes())
+        digest.update(self.shown[len(self) :].tobytes())
         return {"examples": len(self), "fingerprint": digest.hexdigest()}
 
     def parameter_count(self) -> int:
         return self._parameters.shape[1]
 
     def sample(self) -> tuple[int, Iterator[Example]]:
-        chosen = np.unique(np.linspace(0, len(self) - 1, min(len(self), _MOST_SAMPLED)).astype(int))
-        return len(chosen), (Example(*self.read(int(i))[:2], self.labels[i]) for i in chosen)
+        places = np.linspace(0, len(self.shown) - 1, min(len(self.shown), _MOST_SAMPLED)).astype(int)
+        chosen = self.shown[np.unique(places)]
+        return len(chosen), (Example(*self.read(int(i))[:2], self.dataset.labels[i]) for i in chosen)
 
     def batches(self, config: Config, start: int, stop: int) -> Iterator[Batch]:
         examples = Examples(self, config.seed, config.data.mirror)
@@ -205,7 +223,7 @@ class StoredPortraits:
 class Examples(Dataset):
     """Maps a position of the endless training stream to an example of a stored data set.
 
-    Every epoch is a permutation seeded by the epoch's number; with `mirror`, an epoch shows each image both ways.
+    Every epoch is a permutation of `portraits.shown` seeded by the epoch's number; with `mirror`, each both ways.
     """
 
     def __init__(self, portraits: StoredPortraits, seed: int, mirror: bool) -> None:
@@ -217,19 +235,17 @@ class Examples(Dataset):
         self._order = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
-        return len(self.portraits) * (2 if self.mirror else 1)
+        return len(self.portraits.shown) * (2 if self.mirror else 1)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int, bool]:
         epoch, offset = divmod(position, len(self))
         if epoch != self._epoch:
             self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
             self._epoch = epoch
-        index, mirrored = (
-            self._order[offset] % len(self.portraits),
-            self._order[offset] >= len(self.portraits),
-        )
-        image, mask, depth = self.portraits.read(int(index))
-        label = self.portraits.labels[index]
+        mirrored, place = divmod(int(self._order[offset]), len(self.portraits.shown))
+        index = int(self.portraits.shown[place])
+        image, mask, depth = self.portraits.read(index)
+        label = self.portraits.dataset.labels[index]
         if mirrored:
             image, mask = image[:, ::-1], self.mirror_ids[mask[:, ::-1]]
             depth = None if depth is None else depth[:, ::-1]
@@ -241,7 +257,7 @@ class Examples(Dataset):
             torch.from_numpy(np.ascontiguousarray(mask)),
             torch.from_numpy(np.ascontiguousarray(depth[None])),
             torch.from_numpy(label),
-            int(index),
+            index,
             bool(mirrored),
         )
 

@@ -133,31 +133,6 @@ def test_pickling_reopens(stored):
     np.testing.assert_array_equal(copy.labels, dataset.labels)
 
 
-# ------------------------------------------------------------------------------------------- packing
-
-
-def test_packs_are_stored_reproducible_and_hold_nothing_else(folder, tmp_path):
-    (folder / "notes.txt").write_text("mine")
-    (folder / "images" / "00000" / ".ssgan-tmp-x.png").write_bytes(b"half")
-    seen = []
-    pack(folder, tmp_path / "a.zip", lambda done, total, note="": seen.append((done, total)))
-    pack(folder, tmp_path / "b.zip")
-    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    assert seen[-1] == (3 + 3 * COUNT, 3 + 3 * COUNT)
-    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
-        assert len(archive.namelist()) == 3 + 3 * COUNT
-        assert archive.read("dataset.json") == (folder / "dataset.json").read_bytes()
-
-
-def test_only_data_sets_are_packed(tmp_path):
-    with pytest.raises(SsganError, match="not a folder"):
-        pack(tmp_path / "missing", tmp_path / "a.zip")
-    with pytest.raises(SsganError, match="no finished data set"):
-        pack(tmp_path, tmp_path / "a.zip")
-    assert list(tmp_path.iterdir()) == []
-
-
 # ----------------------------------------------------------------------------------- damaged folders
 
 

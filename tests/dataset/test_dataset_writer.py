@@ -191,6 +191,24 @@ def test_source_names_that_are_no_unicode(tmp_path):
     assert PortraitDataset.open(tmp_path).meta(0) == {"source": source}
 
 
+def test_columns_can_be_set_later(tmp_path):
+    with DatasetWriter(tmp_path, PORTRAIT, SIZE) as writer:
+        writer.add("b", *entry(1))
+        writer.add("a", *entry(2))
+        assert dict(writer.metas())["a"] == {"identity": 2, "source": "photo 2.jpg"}
+        writer.annotate({"a": {"duplicate_of": "b", "identity": 7}, "b": {"duplicate_of": None}})
+        assert dict(writer.metas())["a"] == {"identity": 7, "source": "photo 2.jpg", "duplicate_of": "b"}
+        journal = (tmp_path / "meta.jsonl").stat()
+        writer.annotate({"a": {"duplicate_of": "b"}})
+        assert (tmp_path / "meta.jsonl").stat().st_ino == journal.st_ino  # nothing new: left alone
+        writer.add("c", *entry(3))  # into the new journal
+    data = PortraitDataset.open(tmp_path)
+    assert [data.meta(i).get("duplicate_of", "unknown") for i in range(3)] == ["b", None, "unknown"]
+    with DatasetWriter(tmp_path, PORTRAIT, SIZE) as writer:
+        assert [name for name, _ in writer.metas()] == ["b", "a", "c"]
+        np.testing.assert_array_equal(data.labels[1], entry(1)[2])
+
+
 WRITE_AND_KILL = """
 import os, pathlib, random, signal, sys, time
 import numpy as np
