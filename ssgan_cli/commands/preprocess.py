@@ -29,7 +29,7 @@ class Faces(str, Enum):
 
 def preprocess(
     photos: Annotated[Path, typer.Argument(help="Folder of photos, searched below too.")],
-    out: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the data set, or a .zip.")],
     masks: Annotated[
         Path | None,
         typer.Option(help="Folder of existing masks, named as the photos; else parts are parsed."),
@@ -55,6 +55,23 @@ def preprocess(
     max_yaw: Annotated[
         float, typer.Option(min=0, max=90, help="Largest turn to a side, degrees; 90 = any.")
     ] = 90.0,
+    mirror: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirror/--no-mirror",
+            help="Whether training shows every portrait mirrored too; kept with the data set.",
+            show_default="as the recipe says",
+        ),
+    ] = None,
+    balance_yaw: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Training repeats rare yaws up to so many times; kept with the data set.",
+            show_default="as the recipe says",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0 means one a core.")] = 0,
     weights_dir: Annotated[
         Path | None, typer.Option(help="Folder with the three networks, or with the wheel that holds them.")
@@ -82,13 +99,15 @@ def preprocess(
         output.note(f"masks are read as {mask_layout.value} (--mask-layout names another)")
     backends = default_backends(weights_dir, parse=masks is None)  # says so where OpenCV is missing
 
+    from ssgan_core.dataset.options import write_options
+    from ssgan_core.dataset.packing import made_in_folder
     from ssgan_core.preparation.prepare import prepare
     from ssgan_core.preparation.quality import Filters
 
-    with output.progress("photos", "photos") as progress:
+    with output.progress("photos", "photos") as progress, made_in_folder(out, progress) as folder:
         report = prepare(
             photos,
-            out,
+            folder,
             backends,
             masks=masks,
             mask_layout=mask_layout.value,
@@ -98,17 +117,23 @@ def preprocess(
             workers=workers or None,
             progress=progress,
         )
+        if mirror is not None or balance_yaw is not None:
+            write_options(folder, mirror=mirror, balance_yaw=balance_yaw)
     again = f", {report.already} were there already" if report.already else ""
     what = "photos and faces" if faces is Faces.all else "photos"
     output.say(
         f"{report.written} portraits in {report.seconds:.1f} s{again}; {len(report.skipped)} {what} skipped"
     )
+    if report.duplicates:
+        output.say(
+            f"  {report.duplicates} repeat another portrait (column duplicate_of; data.skip_duplicates=true leaves them out)"
+        )
     for reason, count in report.reasons.items():
         names = [row.name for row in report.skipped if row.kind == reason]
         more = ", …" if count > _NAMED_PER_REASON else ""
         output.say(f"  {count} x {reason}: {', '.join(names[:_NAMED_PER_REASON])}{more}")
     output.wrote(out)
-    output.result({"dataset": out, "report": out / "report.json", **report.to_json()})
+    output.result({"dataset": out, **report.to_json()})
     if report.failed > _MOST_FAILED * report.photos:
-        output.note(f"more than half of the photos failed; {out / 'report.json'} says why")
+        output.note(f"more than half of the photos failed; report.json in {out} says why")
         raise typer.Exit(TOO_MANY_FAILED)

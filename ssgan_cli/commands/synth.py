@@ -13,7 +13,7 @@ from ssgan_cli.options import Device, DeviceOption, JsonOption
 
 
 def synth(
-    out: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the data set, or a .zip.")],
     count: Annotated[int, typer.Option(min=1, max=10**8, help="Heads.")] = 1000,
     views: Annotated[int, typer.Option(min=1, max=1000, help="Views of each head.")] = 1,
     size: Annotated[int, typer.Option(min=16, max=2048, help="Side of the images, pixels.")] = 256,
@@ -29,6 +29,7 @@ def synth(
 
     Example: ssgan synth data/heads --count 2000 --size 128
     """
+    from ssgan_core.dataset.packing import made_in_folder
     from ssgan_core.heads.synth import synthesise
 
     where = device.value
@@ -37,9 +38,9 @@ def synth(
 
         where = choose_device(device.value).type
     output = Output(as_json)
-    with output.progress("synthetic heads", "images") as progress:
+    with output.progress("synthetic heads", "images") as progress, made_in_folder(out, progress) as folder:
         report = synthesise(
-            out,
+            folder,
             count=count,
             size=size,
             seed=seed,
@@ -50,5 +51,6 @@ def synth(
         )
     again = f", {report.kept} were there already" if report.kept else ""
     output.say(f"{report.written} images of {size} px{again}")
-    output.wrote(out, report.contact_sheet)
-    output.result({"dataset": out, "size": size, **vars(report)})
+    sheet = report.contact_sheet if folder == out else out.with_suffix(".jpg")
+    output.wrote(out, sheet)
+    output.result({"dataset": out, "size": size, **vars(report), "contact_sheet": sheet})

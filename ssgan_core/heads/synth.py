@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ssgan_core import cameras
-from ssgan_core.dataset.layout import META_FILE, parse_journal
+from ssgan_core.dataset.layout import CONTACT_FILE, META_FILE, parse_journal
 from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
@@ -32,7 +32,7 @@ from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import colour_mask, tile
 from ssgan_core.progress import Progress, silent
 
-CONTACT_SHEET = "contact.jpg"
+
 _CONTACT_COLUMNS, _CONTACT_ROWS = 8, 4
 _AHEAD = 3  # tasks under way or waiting to be written, for each worker
 _TOGETHER = 8  # views of one identity that a worker makes before they are written
@@ -261,7 +261,7 @@ def _contact_sheet(out: Path) -> Path:
         rest = [blank] * (columns - len(entries))
         pictures += [data.image(i) for i in entries] + rest
         pictures += [colour_mask(data.mask(i), data.schema) for i in entries] + rest
-    path = Path(out) / CONTACT_SHEET
+    path = Path(out) / CONTACT_FILE
     with atomic_path(path) as temporary:
         Image.fromarray(tile(pictures, columns)).save(temporary, quality=90)
     return path

@@ -13,6 +13,7 @@ from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import encode_mask, encode_png, read_draft, read_reduced
 from ssgan_core.preparation import pose, quality
 from ssgan_core.preparation.alignment import cut_labels, cut_photo, without_made_up
+from ssgan_core.preparation.duplicates import columns
 from ssgan_core.preparation.faces import Face, FindsFace, check, face_pixels
 from ssgan_core.preparation.masks import MaskSource
 from ssgan_core.preparation.mesh import five_points
@@ -219,6 +220,7 @@ def _entry(
         "sharpness": round(look.sharpness, 1),
         "exposure": round(look.exposure, 4),
         "occlusion": round(covered, 4),
+        **columns(source.photo.path, image),
     }
     name = source.photo.entry if number is None else source.photo.face_entry(number)
     return Entry(name, encode_png(image), encode_mask(mask, PORTRAIT), view.label, meta)

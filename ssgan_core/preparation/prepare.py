@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ssgan_core.dataset.layout import check_name
+from ssgan_core.dataset.layout import CONTACT_FILE, KEPT_COLUMN, PREPARATION_FILE, REPORT_FILE, check_name
 from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
@@ -16,6 +16,7 @@ from ssgan_core.files import read_json, write_json
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.preparation.backends import Backends
 from ssgan_core.preparation.contact import write_contact_sheet, write_skipped_sheet
+from ssgan_core.preparation.duplicates import mark
 from ssgan_core.preparation.entry import Recipe, Skip
 from ssgan_core.preparation.handled import HandledPhotos
 from ssgan_core.preparation.masks import DEFAULT_LAYOUT, MaskSource
@@ -26,9 +27,7 @@ from ssgan_core.preparation.report import Report, SkippedFace
 from ssgan_core.preparation.workers import outcomes
 from ssgan_core.progress import Progress, silent
 
-_SETTINGS_FILE = "preparation.json"
-_REPORT_FILE = "report.json"
-_CONTACT_FILE, _SKIPPED_FILE = "contact.jpg", "skipped.jpg"
+_SKIPPED_FILE = "skipped.jpg"
 _LONGEST_NAME = 240  # bytes of a file name, less the number of the face and the suffix
 
 
@@ -104,14 +103,17 @@ def prepare(
             report.handled += 1
             progress(known + report.handled, len(found), _note(report))
         total = len(writer)
+        marks = mark(writer.metas())
+        writer.annotate(marks)
+    report.duplicates = sum(columns[KEPT_COLUMN] is not None for columns in marks.values())
     report.skipped.sort(key=lambda row: (row.photo, row.skip.face or 0))
     report.seconds = time.monotonic() - started
     write_json(
-        out / _REPORT_FILE,
+        out / REPORT_FILE,
         {**report.to_json(), "portraits": total, "workers": workers, "size": size, **settings},
     )
     if total:
-        write_contact_sheet(out / _CONTACT_FILE, PortraitDataset.open(out))
+        write_contact_sheet(out / CONTACT_FILE, PortraitDataset.open(out))
     write_skipped_sheet(out / _SKIPPED_FILE, report.skipped)
     return report
 
@@ -160,7 +162,7 @@ def _handled(out: Path, settings: dict[str, Any], writer: DatasetWriter) -> Hand
 
 def _check_settings(out: Path, settings: dict[str, Any], begun: bool) -> None:
     """Keep what the data set is made with, or refuse to continue it with something else."""
-    path = out / _SETTINGS_FILE
+    path = out / PREPARATION_FILE
     if not begun:
         write_json(path, settings)
         return

@@ -45,6 +45,7 @@ class Report:
         handled: how many of them this run looked at.
         written: new entries.
         already: entries that an earlier run had written.
+        duplicates: entries that repeat another one, marked in the column `duplicate_of`.
         failed: photos without any entry, those left out that only the filters turned away.
         skipped: photos and faces without an entry, by name, from this run and earlier ones.
         seconds: of this run.
@@ -54,6 +55,7 @@ class Report:
     handled: int = 0
     written: int = 0
     already: int = 0
+    duplicates: int = 0
     failed: int = 0
     skipped: list[SkippedFace] = field(default_factory=list)
     seconds: float = 0.0
@@ -70,6 +72,7 @@ class Report:
             "handled": self.handled,
             "written": self.written,
             "already": self.already,
+            "duplicates": self.duplicates,
             "failed": self.failed,
             "filtered": sum(row.skip.filtered for row in self.skipped),
             "reasons": self.reasons,
