@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from ssgan_core.preparation.networks import Network
-from ssgan_core.preparation.weights import FACE_DETECTION
+from ssgan_core.preparation.weight_files import FACE_DETECTION
 
 INPUT = 128
 _MIN_SCORE = 0.5
@@ -32,7 +32,8 @@ class FaceBox:
 
     Attributes:
         box: x0, y0, x1, y1.
-        keypoints: [6, 2]: the subject's right eye, left eye, nose tip, mouth, right ear, left ear.
+        keypoints: [6, 2]: the subject's right eye, left eye, nose tip, mouth, right ear, left ear; NaN where
+            the detector knows no such point.
         score: 0..1.
     """
 
