@@ -20,12 +20,14 @@ from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.preparation import facexlib_nets, weights
 from ssgan_core.preparation.detection import FaceBox
-from ssgan_core.preparation.facexlib_nets import parsers, retinaface
+from ssgan_core.preparation.facexlib_nets import hopenet, parsers, retinaface
 from ssgan_core.preparation.facexlib_nets.hopenet import Hopenet
 from ssgan_core.preparation.facexlib_nets.loading import facexlib_module, load_network
 from ssgan_core.preparation.facexlib_nets.parsers import FacexlibParser
 from ssgan_core.preparation.facexlib_nets.retinaface import RetinaFaceDetector
 from ssgan_core.preparation.weight_files import BISENET, HOPENET, PARSENET, RETINAFACE_MOBILENET
+
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def facexlib_trouble() -> str:
@@ -62,14 +64,6 @@ def place(tmp_path, monkeypatch):
         return tmp_path
 
     return save
-
-
-def random_state(network: nn.Module) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: torch.randn(tensor.shape, generator=generator) * 0.05 if tensor.is_floating_point() else tensor
-        for name, tensor in network.state_dict().items()
-    }
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -227,60 +221,76 @@ def test_choices_and_the_files_they_need():
             make("another")
 
 
+def picture(size: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (size, size, 3)).astype(np.uint8)
+
+
+def as_tensor(pixels: np.ndarray, mean, deviation) -> torch.Tensor:
+    return torch.from_numpy(((pixels / 255 - mean) / deviation).transpose(2, 0, 1)[None].astype(np.float32))
+
+
 @pytest.mark.usefixtures("_facexlib")
-def test_retinaface_runs_and_decodes_like_facexlib(place, monkeypatch):
-    real = facexlib_module("detection.retinaface")
-    utils = facexlib_module("detection.retinaface_utils")
+@torch.inference_mode()
+def test_retinaface_runs_and_decodes_like_facexlib(place):
+    module, utils = (facexlib_module(f"detection.{name}") for name in ("retinaface", "retinaface_utils"))
+    real = module.RetinaFace("mobile0.25", device="cpu").eval()
     folder = place(
-        RETINAFACE_MOBILENET,
-        {
-            "module." + name: tensor
-            for name, tensor in random_state(real.RetinaFace("mobile0.25", device="cpu")).items()
-        },
+        RETINAFACE_MOBILENET, {"module." + name: tensor for name, tensor in real.state_dict().items()}
     )
     detector = facexlib_nets.make_detector("retinaface-mobilenet", folder)
     assert detector.networks == weights.digests([RETINAFACE_MOBILENET], folder)
-    photo = np.random.default_rng(0).integers(0, 256, (75, 101, 3)).astype(np.uint8)
-    assert all(isinstance(face, FaceBox) for level in detector.search(photo) for face in level)
+    x = torch.randn(1, 3, 75, 101)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(detector._network(x), real(x), strict=True))
+    assert all(isinstance(face, FaceBox) for level in detector.search(picture(75)) for face in level)
 
-    config = real.generate_config("mobile0.25")
-    priors = utils.PriorBox(config, image_size=(75, 101)).forward()
+    priors = utils.PriorBox(real.cfg, image_size=(75, 101)).forward()
     rng = np.random.default_rng(1)
     raw_boxes, raw_points = rng.normal(size=(len(priors), 4)), rng.normal(size=(len(priors), 10))
-    theirs = utils.decode(torch.from_numpy(raw_boxes), priors, config["variance"]) * torch.tensor(
-        [101, 75, 101, 75]
-    )
-    points = utils.decode_landm(torch.from_numpy(raw_points), priors, config["variance"]) * torch.tensor(
-        [101, 75] * 5
-    )
-    ours = list(retinaface.decode(raw_boxes, np.ones(len(priors)), raw_points, retinaface.anchors(101, 75)))
+    boxes = utils.decode(torch.from_numpy(raw_boxes), priors, real.cfg["variance"]).numpy()
+    points = utils.decode_landm(torch.from_numpy(raw_points), priors, real.cfg["variance"]).numpy()
+    grid = retinaface.anchors(101, 75)
+    ours = list(retinaface.decode(raw_boxes, np.ones(len(priors)), raw_points, grid))
     assert len(ours) == len(priors)
-    assert np.abs(np.stack([box for box, _, _ in ours]) - theirs.numpy()).max() < 1e-2
-    assert np.abs(np.stack([five.reshape(-1) for _, five, _ in ours]) - points.numpy()).max() < 1e-2
+    assert np.abs(np.stack([box for box, _, _ in ours]) - boxes * [101, 75, 101, 75]).max() < 1e-2
+    assert np.abs(np.stack([five.reshape(-1) for _, five, _ in ours]) - points * ([101, 75] * 5)).max() < 1e-2
 
 
 @pytest.mark.usefixtures("_facexlib")
-@pytest.mark.parametrize(("name", "file"), [("bisenet", BISENET), ("parsenet", PARSENET)])
-def test_parsers_run(place, monkeypatch, name, file):
-    folder = place(file, random_state(parsers._KINDS[name].make()))
+@pytest.mark.parametrize(
+    ("name", "file", "order", "mean", "deviation"),
+    [
+        ("bisenet", BISENET, "bisenet", IMAGENET_MEAN, IMAGENET_DEVIATION),
+        ("parsenet", PARSENET, "celebamask-hq", 0.5, 0.5),
+    ],
+)
+@torch.inference_mode()
+def test_parsers_see_what_facexlib_sees(place, monkeypatch, name, file, order, mean, deviation):
+    real = parsers._KINDS[name].make().eval()
+    folder = place(file, real.state_dict())
     parser = facexlib_nets.make_parser(name, folder)
-    monkeypatch.setattr(
-        parsers, "INPUT", 128
-    )  # both are convolutional; 512 pixels take ParseNet too long for a test
     assert parser.networks == weights.digests([file], folder)
-    crop = np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8)
-    ids = parser(crop)
-    assert ids.shape == (96, 96)
-    assert ids.dtype == np.uint8
-    assert ids.max() < len(PORTRAIT.parts)
-    assert (parser(crop) == ids).all()
+    monkeypatch.setattr(
+        parsers, "INPUT", 96
+    )  # both are convolutional; 512 pixels take ParseNet too long for a test
+    crop = picture(96)
+    shares = real(as_tensor(crop, mean, deviation))[0].softmax(1)[0].numpy()
+    expected = np.zeros((len(PORTRAIT.parts), 96, 96))
+    for label, part in enumerate(PORTRAIT.lookup(order)[:19]):
+        expected[part] += shares[label]
+    assert (parser(crop) == expected.argmax(0)).mean() > 0.999  # rounding decides a tie now and then
 
 
 @pytest.mark.usefixtures("_facexlib")
-def test_hopenet_runs(place):
-    arch = facexlib_module("headpose.hopenet_arch")
-    folder = place(HOPENET, {"params": random_state(arch.HopeNet("resnet", [3, 4, 6, 3], 66))})
+@torch.inference_mode()
+def test_hopenet_sees_the_middle_of_the_crop(place):
+    real = facexlib_module("headpose.hopenet_arch").HopeNet("resnet", [3, 4, 6, 3], 66).eval()
+    folder = place(HOPENET, {"params": real.state_dict()})
     estimate = Hopenet(folder)
     assert estimate.networks == weights.digests([HOPENET], folder)
-    pose = estimate(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
-    assert np.isfinite([pose.yaw, pose.pitch, pose.roll]).all()
+    crop = picture(280)
+    angles = real(as_tensor(crop[28:252, 28:252], IMAGENET_MEAN, IMAGENET_DEVIATION))
+    expected = hopenet.converted(*(float(angle) for angle in angles))
+    pose = estimate(crop)
+    assert (pose.yaw, pose.pitch, pose.roll) == pytest.approx(
+        (expected.yaw, expected.pitch, expected.roll), abs=1e-2
+    )

@@ -149,6 +149,13 @@ def test_the_window_and_colours_that_hopenet_sees():
     assert np.abs(corners - [2.2489, 0.2052, -1.8044]).max() < 1e-3
 
 
+def test_what_is_no_number_is_no_part():
+    logits = torch.zeros(1, 19, 512, 512)
+    logits[0, 3, 5, 7] = np.nan
+    with pytest.raises(SsganError, match="no numbers"):
+        FacexlibParser("parsenet", network=lambda x: (logits,))(np.zeros((64, 64, 3), np.uint8))
+
+
 def test_what_is_no_number_is_no_pose():
     def network(_):
         return torch.tensor([np.nan]), torch.tensor([0.0]), torch.tensor([0.0])

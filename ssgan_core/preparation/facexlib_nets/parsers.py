@@ -96,11 +96,16 @@ class FacexlibParser:
 
         Args:
             crop: uint8 RGB [R, R, 3], upright, framed as this project's data sets are.
+
+        Raises:
+            SsganError: the network gives no numbers.
         """
         size = crop.shape[0]
         picture = torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1))).to(self._device) / 255
         picture = _resized(picture[None], INPUT).clamp(0, 1)
         logits = self._network((picture - self._mean) / self._deviation)[0]
+        if not logits.isfinite().all():
+            raise SsganError("the parser gives no numbers for the portrait")
         shares = _resized(logits.float(), size).softmax(1)
         parts = torch.einsum("lhw,lp->phw", shares[0], self._merging)
         return parts.argmax(0).to(torch.uint8).cpu().numpy()
