@@ -99,7 +99,7 @@ def _facexlib() -> str:
     try:
         facexlib_module("detection")
     except SsganError as error:
-        return f"{error.message} (needed only by the high-quality options of preprocess; {error.hint})"
+        return f"not usable: {error.message} (needed only by the high-quality options of preprocess; {error.hint})"
     return "installed"
 
 

@@ -32,7 +32,7 @@ def fetch(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
+            metavar="NAME",
             help="Files, or the group `default` or `high-quality`. Default: the three small ones.",
         ),
     ] = None,

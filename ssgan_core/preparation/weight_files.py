@@ -20,7 +20,7 @@ class WeightFile:
         sha256: hex digest.
         purpose: one line for the user.
         licence: of the network, in a few words; docs/preprocessing.md says more.
-        instead: what works without it, as the end of a sentence.
+        instead: what happens without it: the end of a sentence that begins with `without it`.
         size: bytes; None where it is not published.
         member: its path inside the wheel.
         url: its address.
@@ -83,8 +83,8 @@ DEFAULT_FILES = (
 )
 """Three small networks of Google's MediaPipe; they ship inside the PyPI wheel mediapipe 0.10.21."""
 
-_BLAZEFACE_INSTEAD = "without it BlazeFace finds the faces"
-_OWN_PARSER_INSTEAD = "without it the parser that ships with ssgan tells the parts apart"
+_BLAZEFACE_INSTEAD = "BlazeFace finds the faces"
+_OWN_PARSER_INSTEAD = "the parser that ships with ssgan tells the parts apart"
 HIGH_QUALITY_FILES = (
     WeightFile(
         RETINAFACE_RESNET50,
@@ -123,7 +123,7 @@ HIGH_QUALITY_FILES = (
         "e4c76d5872fe22a930ea6b584cbd99c0c7e3a128327b5da43db37117fcf50933",
         "Hopenet: a second opinion on the head's pose",
         "Apache-2.0",
-        "without it cameras are not cross-checked",
+        "cameras are not cross-checked",
         url=_RELEASES + "v0.2.0/" + HOPENET,
     ),
 )

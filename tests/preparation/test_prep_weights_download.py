@@ -65,7 +65,7 @@ def server(tmp_path, monkeypatch):
             sha256(content),
             "a test",
             "free",
-            "without it the test does",
+            "the test goes on",
             url=f"http://127.0.0.1:{server.server_port}/{name}",
         )
         for name, content in CONTENT.items()
@@ -108,7 +108,7 @@ def test_reading_and_verifying_never_download(server):
         with pytest.raises(SsganError, match=r"first\.pth is missing") as caught:
             do()
         assert "ssgan weights fetch first.pth" in caught.value.hint
-        assert "without it the test does" in caught.value.hint
+        assert "without it the test goes on" in caught.value.hint
     assert server.asked == []
 
 
@@ -295,7 +295,7 @@ def test_offline_says_what_to_put_where_and_what_works_without(server, kept, mon
     assert "first.pth, second.pth" in caught.value.hint
     assert str(kept) in caught.value.hint
     assert "SSGAN_WEIGHTS" in caught.value.hint
-    assert caught.value.hint.count("without it the test does") == 1
+    assert caught.value.hint.count("without them the test goes on") == 1
     assert names_in(kept) == []
 
 
