@@ -43,7 +43,7 @@ from rich.table import Table
 from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.preparation import entry, pose, prepare, quality
-from ssgan_core.preparation.backends import Backends, default_backends
+from ssgan_core.preparation.backends import Backends, choose_backends
 from ssgan_core.preparation.detection import FaceDetector
 from ssgan_core.preparation.handled import HandledPhotos
 from ssgan_core.preparation.landmarks import FaceMesh
@@ -120,7 +120,7 @@ def stages_timed(clock: Clock) -> Iterator[None]:
 
 def main() -> None:
     options = _options()
-    backends = default_backends(options.weights)
+    backends = choose_backends(options.weights)
     with TemporaryDirectory() as place:
         photos = Path(place) / "photos"
         _link(options.photos, photos, options.limit)

@@ -24,7 +24,6 @@ def doctor(as_json: JsonOption = False) -> None:
 
     import torch
 
-    from ssgan_core.preparation.weights import list_weights
     from ssgan_core.resources import cache_folder, shipped
     from ssgan_core.video import find_ffmpeg
 
@@ -32,8 +31,6 @@ def doctor(as_json: JsonOption = False) -> None:
         ffmpeg = find_ffmpeg()
     except SsganError as error:
         ffmpeg = f"none: {error.message}"
-    weights = list_weights()
-    missing = [row.name for row in weights if not row.ok]
     facts = {
         "ssgan": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -47,10 +44,9 @@ def doctor(as_json: JsonOption = False) -> None:
         "ninja": shutil.which("ninja") or ("python module" if find_spec("ninja") else "none"),
         "ffmpeg": ffmpeg,
         "opencv": _installed("cv2", "needed by preprocess only"),
-        "facexlib": _installed("facexlib", "needed by preprocess only"),
-        "weights": f"missing: {', '.join(missing)} (ssgan weights fetch)"
-        if missing
-        else "all here and intact",
+        "facexlib": _facexlib(),
+        "weights": _weights("default"),
+        "high-quality weights": _weights("high-quality"),
         "recipes": ", ".join(sorted(path.stem for path in shipped("configs").glob("*.yaml"))),
         "cache": str(cache_folder()),
     }
@@ -94,3 +90,26 @@ def _renderer(output: Output, kind: str) -> str:
 
 def _installed(module: str, purpose: str) -> str:
     return "installed" if find_spec(module) else f"not installed ({purpose})"
+
+
+def _facexlib() -> str:
+    """Importing is the only proof: with a torchvision for another PyTorch it fails."""
+    from ssgan_core.preparation.facexlib_nets.loading import facexlib_module
+
+    try:
+        facexlib_module("detection")
+    except SsganError as error:
+        return f"not usable: {error.message} (needed only by the high-quality options of preprocess; {error.hint})"
+    return "installed"
+
+
+def _weights(group: str) -> str:
+    from ssgan_cli.commands.weights import state_of
+    from ssgan_core.preparation.weights import list_weights
+
+    rows = list_weights(names=[group])
+    if all(row.ok for row in rows):
+        return "all here and intact"
+    if not any(row.present for row in rows):
+        return f"none (ssgan weights fetch {group})"
+    return ", ".join(f"{row.name} {state_of(row)}" for row in rows) + f" (ssgan weights fetch {group})"

@@ -27,6 +27,18 @@ class Faces(str, Enum):
     all = "all"
 
 
+class Detector(str, Enum):
+    blazeface = "blazeface"
+    retinaface = "retinaface"
+    retinaface_mobilenet = "retinaface-mobilenet"
+
+
+class Parser(str, Enum):
+    own = "own"
+    parsenet = "parsenet"
+    bisenet = "bisenet"
+
+
 def preprocess(
     photos: Annotated[Path, typer.Argument(help="Folder of photos, searched below too.")],
     out: Annotated[Path, typer.Argument(help="Folder of the data set, or a .zip.")],
@@ -55,6 +67,17 @@ def preprocess(
     max_yaw: Annotated[
         float, typer.Option(min=0, max=90, help="Largest turn to a side, degrees; 90 = any.")
     ] = 90.0,
+    detector: Annotated[
+        Detector, typer.Option(help="What finds faces; RetinaFace needs facexlib and its weights.")
+    ] = Detector.blazeface,
+    parser: Annotated[
+        Parser,
+        typer.Option(help="What tells parts apart; all but ssgan's own need facexlib and its weights."),
+    ] = Parser.own,
+    check_pose: Annotated[
+        bool,
+        typer.Option("--check-pose", help="Skip faces whose camera Hopenet contradicts (facexlib)."),
+    ] = False,
     mirror: Annotated[
         bool | None,
         typer.Option(
@@ -83,21 +106,25 @@ def preprocess(
 
     A photo that fails or is filtered is skipped with a reason, kept in report.json and shown in skipped.jpg;
     the exit code is 3 when more than half fail. Run again after an interruption, it continues where it stopped.
-    The small networks it needs are downloaded on first use.
+    The networks it needs are downloaded on first use (`ssgan weights list`).
 
     Example: ssgan preprocess photos data/faces --size 128
     """
     from ssgan_core.preparation import weights
-    from ssgan_core.preparation.backends import default_backends
+    from ssgan_core.preparation.backends import choose_backends, needed_files
 
     output = Output(as_json)
-    if not offline and any(not row.present for row in weights.list_weights(weights_dir)):
-        output.note("fetching the three small networks that preprocessing needs (once)")
+    chosen_parser = None if masks else parser.value
+    needed = ["default", *needed_files(detector.value, chosen_parser, check_pose)]
+    if not offline and any(not row.present for row in weights.list_weights(weights_dir, needed)):
+        output.note("fetching the networks that preprocessing needs (once)")
         with output.progress("weights", "files") as progress:
-            weights.ensure(progress, weights_dir)
+            weights.ensure(progress, weights_dir, needed)
     if masks:
         output.note(f"masks are read as {mask_layout.value} (--mask-layout names another)")
-    backends = default_backends(weights_dir, parse=masks is None)  # says so where OpenCV is missing
+    backends = choose_backends(  # says so where OpenCV is missing
+        weights_dir, detector=detector.value, parser=chosen_parser, check_pose=check_pose
+    )
 
     from ssgan_core.dataset.options import write_options
     from ssgan_core.dataset.packing import made_in_folder
@@ -126,7 +153,8 @@ def preprocess(
     )
     if report.duplicates:
         output.say(
-            f"  {report.duplicates} repeat another portrait (column duplicate_of; data.skip_duplicates=true leaves them out)"
+            f"  {report.duplicates} repeat another portrait (column duplicate_of; training leaves them out with "
+            "--set data.skip_duplicates=true)"
         )
     for reason, count in report.reasons.items():
         names = [row.name for row in report.skipped if row.kind == reason]

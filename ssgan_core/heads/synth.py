@@ -32,7 +32,6 @@ from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import colour_mask, tile
 from ssgan_core.progress import Progress, silent
 
-
 _CONTACT_COLUMNS, _CONTACT_ROWS = 8, 4
 _AHEAD = 3  # tasks under way or waiting to be written, for each worker
 _TOGETHER = 8  # views of one identity that a worker makes before they are written

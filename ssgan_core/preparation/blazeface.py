@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from ssgan_core.preparation.networks import Network
-from ssgan_core.preparation.weights import FACE_DETECTION
+from ssgan_core.preparation.weight_files import FACE_DETECTION
 
 INPUT = 128
 """Side of the pictures that the network was trained on."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ from ssgan_core.preparation.mesh import five_points
 from ssgan_core.preparation.parsers import ParsesFace
 from ssgan_core.preparation.photos import MAX_PHOTO_PIXELS, WORKING_PIXELS, Photo
 from ssgan_core.preparation.quality import Filtered, Filters
+
+if TYPE_CHECKING:
+    from ssgan_core.preparation.facexlib_nets import HeadPose
 
 _LONGEST_SIDE = 16_000  # OpenCV's warps count pixels in 16 bits
 _SMALLEST_KNOWN = 0.01  # share of the crop that the mask must mark as something
@@ -97,15 +101,25 @@ class Outcome:
     lasting: bool = True
 
 
-def prepare_photo(photo: Photo, recipe: Recipe, find: FindsFace, parse: ParsesFace | None) -> Outcome:
+@dataclass(frozen=True)
+class Networks:
+    """What one process prepares photos with; see `backends.Backends`."""
+
+    find: FindsFace
+    parse: ParsesFace | None = None
+    estimate_pose: Callable[[np.ndarray], HeadPose] | None = None
+
+
+def prepare_photo(photo: Photo, recipe: Recipe, networks: Networks) -> Outcome:
     """Read one photo, find its faces, solve, cut and parse them. What fails becomes a reason."""
     try:
-        return _prepared(photo, recipe, find, parse)
+        return _prepared(photo, recipe, networks)
     except MemoryError:
         return Outcome(skipped=(Skip("there is not enough memory for it"),), lasting=False)
 
 
-def _prepared(photo: Photo, recipe: Recipe, find: FindsFace, parse: ParsesFace | None) -> Outcome:
+def _prepared(photo: Photo, recipe: Recipe, networks: Networks) -> Outcome:
+    find = networks.find
     faces: list[Face] | None = None
     try:
         if not recipe.every_face and (draft := _seen_in_draft(photo, find, recipe.size)):
@@ -132,7 +146,7 @@ def _prepared(photo: Photo, recipe: Recipe, find: FindsFace, parse: ParsesFace |
         number = index if recipe.every_face else None
         box = _rounded(face.box * source.scale, 1)
         try:
-            entries.append(_entry(source, face, number, recipe, parse))
+            entries.append(_entry(source, face, number, recipe, networks))
         except SsganError as error:
             skipped.append(Skip(error.message, number, isinstance(error, Filtered), box))
         except cv2.error as error:
@@ -170,9 +184,7 @@ class _Source:
     ids: np.ndarray | None
 
 
-def _entry(
-    source: _Source, face: Face, number: int | None, recipe: Recipe, parse: ParsesFace | None
-) -> Entry:
+def _entry(source: _Source, face: Face, number: int | None, recipe: Recipe, networks: Networks) -> Entry:
     """Raises SsganError with the reason to skip a face; the cheap reasons first."""
     picture, scale, size = source.picture, source.scale, recipe.size
     height, width = picture.shape[:2]
@@ -189,11 +201,15 @@ def _entry(
     look = quality.look(picture, view.crop, face.points)
     recipe.filters.check_look(look)
     image = cut_photo(picture, view.crop, size)
+    if networks.estimate_pose:
+        from ssgan_core.preparation.facexlib_nets import hopenet  # imports torch
+
+        hopenet.check(networks.estimate_pose(image), view.yaw, view.pitch)
     if source.ids is not None:
         mask = cut_labels(source.ids, view.crop, size, width)
     else:
-        assert parse is not None
-        mask = without_made_up(_parsed(parse, picture, view, image), view.crop, width, height)
+        assert networks.parse is not None
+        mask = without_made_up(_parsed(networks.parse, picture, view, image), view.crop, width, height)
     if (mask > 0).mean() < _SMALLEST_KNOWN:
         raise SsganError("its mask is empty where the face is")
     covered = quality.occlusion(mask, view.crop.to_crop(face.points))

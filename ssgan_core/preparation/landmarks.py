@@ -11,7 +11,7 @@ import numpy as np
 
 from ssgan_core.preparation.blazeface import FaceBox
 from ssgan_core.preparation.networks import Network
-from ssgan_core.preparation.weights import FACE_MESH
+from ssgan_core.preparation.weight_files import FACE_MESH
 
 INPUT = 192
 _REGION_SCALE = 1.5  # side of the region over the longer side of the face's box

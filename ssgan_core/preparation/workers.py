@@ -15,14 +15,12 @@ import cv2
 
 from ssgan_core.errors import SsganError
 from ssgan_core.preparation.backends import Backends
-from ssgan_core.preparation.entry import Outcome, Recipe, prepare_photo
-from ssgan_core.preparation.faces import FindsFace
-from ssgan_core.preparation.parsers import ParsesFace
+from ssgan_core.preparation.entry import Networks, Outcome, Recipe, prepare_photo
 from ssgan_core.preparation.photos import Photo
 
 _WAITING = 2  # finished or started photos kept for each worker
 
-_networks: tuple[FindsFace, ParsesFace | None] | None = None
+_networks: Networks | None = None
 
 
 def outcomes(
@@ -77,13 +75,17 @@ def _next(running: deque[tuple[Photo, Future[Outcome]]]) -> tuple[Photo, Outcome
 
 def _attempt(photo: Photo, recipe: Recipe) -> Outcome:
     assert _networks is not None
-    return prepare_photo(photo, recipe, *_networks)
+    return prepare_photo(photo, recipe, _networks)
 
 
 def _begin(backends: Backends) -> None:
     global _networks
     cv2.setNumThreads(1)
-    _networks = (backends.make_finder(), backends.make_parser() if backends.make_parser else None)
+    _networks = Networks(
+        backends.make_finder(),
+        backends.make_parser() if backends.make_parser else None,
+        backends.make_pose_estimator() if backends.make_pose_estimator else None,
+    )
 
 
 def _begin_worker(backends: Backends) -> None:

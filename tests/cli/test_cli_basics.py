@@ -167,18 +167,6 @@ def test_warnings_are_lines_without_code():
     assert shown.stderr.splitlines()[0] == "warning: slower [here]"
 
 
-def test_weights_list_without_any(ssgan, monkeypatch, tmp_path):
-    monkeypatch.setenv("SSGAN_CACHE", str(tmp_path / "empty [cache]"))
-    monkeypatch.delenv("SSGAN_WEIGHTS", raising=False)
-    rows = json.loads(ssgan("weights", "list", "--json").stdout)["weights"]
-    assert len(rows) == 3
-    assert not any(row["present"] or row["ok"] for row in rows)
-    assert ssgan("weights", "path").stdout.strip() == str(tmp_path / "empty [cache]" / "weights")
-    failed = ssgan("weights", "verify")
-    assert failed.exit_code == 1
-    assert "missing" in failed.stderr
-
-
 def test_progress_without_a_terminal_is_a_line(capsys):
     with Output(as_json=False).progress("heads [x]", "images") as progress:
         progress(4, 10)

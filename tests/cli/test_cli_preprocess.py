@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ssgan_cli.commands.preprocess import MaskLayout
+from ssgan_core.dataset.options import read_options
 from ssgan_core.errors import SsganError
 from ssgan_core.preparation import backends, weights
 from ssgan_core.preparation import prepare as preparation
@@ -36,8 +37,12 @@ def stub(monkeypatch):
     monkeypatch.setattr(preparation, "prepare", stub)
     monkeypatch.setattr(
         backends,
-        "default_backends",
-        lambda folder, parse: Backends(object, object if parse else None, {"weights": str(folder)}),
+        "choose_backends",
+        lambda folder, detector, parser, check_pose: Backends(
+            object,
+            object if parser else None,
+            {"weights": str(folder), "detector": detector, "parser": str(parser), "pose": str(check_pose)},
+        ),
     )
     return stub
 
@@ -48,7 +53,7 @@ def fetched(monkeypatch, tmp_path):
     monkeypatch.setenv("SSGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SSGAN_WEIGHTS", raising=False)
     fetches = []
-    monkeypatch.setattr(weights, "ensure", lambda progress, folder: fetches.append(folder))
+    monkeypatch.setattr(weights, "ensure", lambda progress, folder, names: fetches.append((folder, names)))
     return fetches
 
 
@@ -59,7 +64,8 @@ def test_options_reach_the_core(ssgan, stub, fetched, tmp_path):
     assert result.exit_code == 0, result.output
     ((given, target, backends, options),) = stub.calls
     assert (given, target) == (photos, out)
-    assert backends == Backends(object, None, {"weights": "None"})
+    names = {"weights": "None", "detector": "blazeface", "parser": "None", "pose": "False"}
+    assert backends == Backends(object, None, names)
     del options["progress"]
     assert options == {
         "masks": Path("m"),
@@ -71,7 +77,7 @@ def test_options_reach_the_core(ssgan, stub, fetched, tmp_path):
     }
     told = json.loads(result.stdout)
     assert told["written"] == 3
-    assert told["report"] == str(out / "report.json")
+    assert told["dataset"] == str(out)
     assert "read as bisenet" in result.stderr
 
 
@@ -82,7 +88,8 @@ def test_without_masks_a_parser_is_used_and_filters_reach_the_core(ssgan, stub, 
     )
     assert result.exit_code == 0, result.output
     ((_, _, backends, options),) = stub.calls
-    assert backends == Backends(object, object, {"weights": "w"})
+    names = {"weights": "w", "detector": "blazeface", "parser": "own", "pose": "False"}
+    assert backends == Backends(object, object, names)
     assert options["masks"] is None
     assert options["every_face"] is True
     assert options["filters"] == Filters(64, 60, 0.3, 40)
@@ -103,11 +110,31 @@ def test_the_command_knows_every_layout():
 
 def test_networks_are_fetched_on_first_use_only(ssgan, stub, fetched, monkeypatch, tmp_path):
     result = ssgan("preprocess", tmp_path, tmp_path / "out")
-    assert fetched == [None]
+    assert fetched == [(None, ["default"])]
     assert "fetching" in result.stderr
-    monkeypatch.setattr(weights, "list_weights", lambda folder: [])  # nothing is missing
+    monkeypatch.setattr(weights, "list_weights", lambda folder, names: [])  # nothing is missing
     assert "fetching" not in ssgan("preprocess", tmp_path, tmp_path / "out").stderr
-    assert fetched == [None]
+    assert fetched == [(None, ["default"])]
+
+
+def test_high_quality_networks_are_chosen_by_name_and_fetched(ssgan, stub, fetched, tmp_path):
+    arguments = ["--detector", "retinaface", "--parser", "bisenet", "--check-pose"]
+    result = ssgan("preprocess", tmp_path, tmp_path / "out", *arguments)
+    assert result.exit_code == 0, result.output
+    files = ["detection_Resnet50_Final.pth", "parsing_bisenet.pth", "headpose_hopenet.pth"]
+    assert fetched == [(None, ["default", *files])]
+    ((_, _, backends, _),) = stub.calls
+    names = {"weights": "None", "detector": "retinaface", "parser": "bisenet", "pose": "True"}
+    assert backends.networks == names
+
+
+def test_options_of_the_data_set_are_kept_with_it(ssgan, stub, fetched, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    assert ssgan("preprocess", tmp_path, out).exit_code == 0
+    assert read_options(out) == {}
+    assert ssgan("preprocess", tmp_path, out, "--no-mirror", "--balance-yaw", "4").exit_code == 0
+    assert read_options(out) == {"mirror": False, "balance_yaw": 4}
 
 
 def test_offline_never_fetches(ssgan, fetched, tmp_path):
@@ -152,7 +179,7 @@ def test_errors_of_the_core_are_shown(ssgan, fetched, monkeypatch, tmp_path):
     def fail(*_, **__):
         raise SsganError("the disk is full", "make room")
 
-    monkeypatch.setattr(backends, "default_backends", fail)
+    monkeypatch.setattr(backends, "choose_backends", fail)
     result = ssgan("preprocess", tmp_path, tmp_path / "out")
     assert result.exit_code == 1
     assert result.stderr.endswith("error: the disk is full\nhint: make room\n")

@@ -9,12 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from ssgan_core.errors import SsganError
 from ssgan_core.parsing.parser import FaceParser
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import read_image
 from ssgan_core.preparation import weights
-from ssgan_core.preparation.backends import default_backends
+from ssgan_core.preparation.backends import choose_backends, needed_files
 from ssgan_core.preparation.parsers import OwnParser, own_parser_digest
+from ssgan_core.preparation.weight_files import FACE_DETECTION, FACE_MESH
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +52,28 @@ def test_its_digest_is_the_weights(parser):
 @pytest.mark.skipif(
     not all(row.ok for row in weights.list_weights()), reason="the networks are not here: run `ssgan weights`"
 )
-def test_the_default_backends_name_all_that_takes_part():
-    backends, without = default_backends(), default_backends(parse=False)
-    assert set(backends.networks) == {weights.FACE_DETECTION, weights.FACE_MESH, "parser"}
-    assert set(without.networks) == {weights.FACE_DETECTION, weights.FACE_MESH}
+def test_backends_name_all_that_takes_part():
+    backends, without = choose_backends(), choose_backends(parser=None)
+    assert set(backends.networks) == {FACE_DETECTION, FACE_MESH, "parser"}
+    assert set(without.networks) == {FACE_DETECTION, FACE_MESH}
     assert without.make_parser is None
     assert backends.networks["parser"] == own_parser_digest()
+
+
+def test_names_of_networks_are_checked_and_say_which_weights_they_need():
+    assert needed_files() == []
+    assert needed_files(parser=None) == []
+    assert needed_files("retinaface", "bisenet", True) == [
+        "detection_Resnet50_Final.pth", "parsing_bisenet.pth", "headpose_hopenet.pth",
+    ]  # fmt: skip
+    assert needed_files("retinaface-mobilenet", None) == ["detection_mobilenet0.25_Final.pth"]
+    with pytest.raises(SsganError, match="no face detector 'haar'"):
+        needed_files("haar")
+    with pytest.raises(SsganError, match="no parser 'unet'"):
+        needed_files(parser="unet")
+
+
+def test_missing_weights_are_an_error_that_names_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("SSGAN_CACHE", str(tmp_path))
+    with pytest.raises(SsganError, match="face_detection_short_range.tflite is missing"):
+        choose_backends(tmp_path, parser="parsenet")

@@ -12,6 +12,16 @@ import pytest
 
 from ssgan_core.errors import SsganError
 from ssgan_core.preparation import weights
+from ssgan_core.preparation.weight_files import (
+    BISENET,
+    FACE_DETECTION,
+    FACE_MESH,
+    HOPENET,
+    PARSENET,
+    RETINAFACE_MOBILENET,
+    RETINAFACE_RESNET50,
+    SELFIE,
+)
 
 CONTENT = {"first.tflite": b"first network", "second.tflite": b"second"}
 MEMBER = "package/modules/"
@@ -21,7 +31,12 @@ MEMBER = "package/modules/"
 def small_files(tmp_path, monkeypatch):
     files = {
         name: weights.WeightFile(
-            name, MEMBER + name, len(content), hashlib.sha256(content).hexdigest(), "a test"
+            name,
+            hashlib.sha256(content).hexdigest(),
+            "a test",
+            "free",
+            size=len(content),
+            member=MEMBER + name,
         )
         for name, content in CONTENT.items()
     }
@@ -161,6 +176,26 @@ def test_a_wheel_of_another_version_is_an_error(tmp_path):
         weights.verify(write_wheel(tmp_path / "mediapipe-1.whl", {"first.tflite": CONTENT["first.tflite"]}))
 
 
-def test_the_real_table_is_complete():
-    assert set(weights.FILES) == {weights.FACE_DETECTION, weights.FACE_MESH, weights.SELFIE}
-    assert all(len(file.sha256) == 64 and file.member.endswith(file.name) for file in weights.FILES.values())
+def test_the_real_tables_are_complete():
+    assert set(weights.FILES) == {FACE_DETECTION, FACE_MESH, SELFIE}
+    assert set(weights.EXTRA_FILES) == {RETINAFACE_RESNET50, RETINAFACE_MOBILENET, BISENET, PARSENET, HOPENET}
+    everything = [*weights.FILES.values(), *weights.EXTRA_FILES.values()]
+    assert len({file.sha256 for file in everything}) == 8
+    for file in everything:
+        assert len(file.sha256) == 64
+        assert file.licence
+        assert (file.member or file.url).endswith("/" + file.name)
+    assert all(file.group == weights.DEFAULT and file.size for file in weights.FILES.values())
+    for file in weights.EXTRA_FILES.values():
+        assert file.group == weights.HIGH_QUALITY
+        assert file.instead
+        assert file.url.startswith("https://github.com/xinntao/facexlib/releases/download/v0.")
+
+
+def test_names_and_groups():
+    assert weights.named(["default"]) == list(weights.FILES)
+    assert weights.named(["high-quality"]) == list(weights.EXTRA_FILES)
+    assert weights.named([HOPENET, FACE_MESH, HOPENET]) == [FACE_MESH, HOPENET]
+    with pytest.raises(SsganError, match="'hopenet'") as caught:
+        weights.named(["hopenet"])
+    assert HOPENET in caught.value.hint
