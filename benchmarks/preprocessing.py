@@ -82,9 +82,9 @@ class Clock:
 
         return run
 
-    def search(self, detector: FaceDetector, photo: np.ndarray) -> Iterator[Any]:
+    def search(self, detector: FaceDetector, *arguments: Any) -> Iterator[Any]:
         """`FaceDetector.search`, of which only what is asked for is done."""
-        levels = _search(detector, photo)
+        levels = _search(detector, *arguments)
         while (found := self.timed("detect", next)(levels, None)) is not None:
             yield found
 
@@ -113,7 +113,7 @@ def stages_timed(clock: Clock) -> Iterator[None]:
             # A plain function in a class is bound when it is called, as the original is.
             opened.enter_context(patch.object(owner, name, clock.timed(stage, getattr(owner, name))))
         opened.enter_context(
-            patch.object(FaceDetector, "search", lambda detector, photo: clock.search(detector, photo))
+            patch.object(FaceDetector, "search", lambda *arguments: clock.search(*arguments))
         )
         yield
 
