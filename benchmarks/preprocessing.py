@@ -36,7 +36,6 @@ from unittest.mock import patch
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, as the command line does
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 

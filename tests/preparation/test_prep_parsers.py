@@ -75,5 +75,5 @@ def test_names_of_networks_are_checked_and_say_which_weights_they_need():
 
 def test_missing_weights_are_an_error_that_names_them(monkeypatch, tmp_path):
     monkeypatch.setenv("SSGAN_CACHE", str(tmp_path))
-    with pytest.raises(SsganError, match="face_detection_short_range.tflite is missing"):
+    with pytest.raises(SsganError, match=r"face_detection_short_range\.tflite is missing"):
         choose_backends(tmp_path, parser="parsenet")
