@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -74,7 +75,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if path.stat().st_size > _LARGEST:
         raise SsganError(f"{path} is too large for Inception weights")
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of pickles that are refused a moment later
+            warnings.simplefilter("ignore")
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (
         pickle.UnpicklingError,
         RuntimeError,

@@ -2,9 +2,9 @@
 
 The region of an edit is where the part is before or after, widened by 3 % of the picture's side. Locality is the share
 of the change's energy (squared difference of the images) inside it. A code that does nothing would be perfectly local,
-so an edit counts only when its part covers 0.3 % of the picture, before or after, and the root mean square change
-inside is at least a quarter of what it is between two heads of the data, seen from almost the same side, in the region
-of the same part.
+so an edit counts only when its part covers 0.3 % of the picture, before or after, and the root mean square change where
+the part is before or after (not widened: two heads differ around the part, too) is at least a quarter of what it is, in
+the same part, between two heads of the data seen from almost the same side.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class EditEffect:
 
     Attributes:
         cover: share of the picture that the part covers, before or after, whichever is more.
-        change: root mean square change inside the region, images in [0, 1].
+        change: root mean square change where the part is before or after, images in [0, 1].
         locality: share of the change's energy inside the region; NaN when nothing changed.
         mask_leakage: share of the pixels that became another part which lie outside the region; NaN when none did.
         elsewhere: share of the pixels outside the region that became another part.
@@ -52,14 +52,15 @@ def edit_effect(
         part: the exchanged part's id.
     """
     was, became = mask_before == part, mask_after == part
-    region = widen(was | became, round_up(WIDENED * len(before)))
+    place = was | became
+    region = widen(place, round_up(WIDENED * len(before)))
     energy = ((after.astype(np.float64) - before) ** 2).mean(axis=-1) / 255**2
     total, inside = float(energy.sum()), float(energy[region].sum())
     moved = mask_before != mask_after
     outside = int((~region).sum())
     return EditEffect(
         cover=float(max(was.mean(), became.mean())),
-        change=float(np.sqrt(energy[region].mean())) if region.any() else 0.0,
+        change=float(np.sqrt(energy[place].mean())) if place.any() else 0.0,
         locality=inside / total if total else float("nan"),
         mask_leakage=float(moved[~region].sum() / moved.sum()) if moved.any() else float("nan"),
         elsewhere=float(moved[~region].sum() / outside) if outside else 0.0,
@@ -84,7 +85,7 @@ def qualifies(effect: EditEffect, data_change: float | None) -> bool:
 
 
 def data_change(effects: Sequence[EditEffect]) -> float | None:
-    """Median change between pairs of real heads in a part's region; None if no pair shows the part."""
+    """Median change between pairs of real heads where a part is; None if no pair shows it."""
     changes = [effect.change for effect in effects if effect.cover >= LEAST_COVER]
     return float(np.median(changes)) if changes else None
 
