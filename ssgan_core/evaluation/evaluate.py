@@ -112,7 +112,8 @@ def evaluate(
     """All figures (plain JSON values, None where there is none) and the pictures beside them.
 
     Every random choice follows from settings.seed, and nothing depends on the time or place of the run, so that two
-    runs on one machine give the same figures. A measurement that cannot be made is {"skipped": why}.
+    runs on one machine with as many threads give the same figures. A measurement that cannot be made is
+    {"skipped": why}.
 
     Args:
         loaded, model: the generator's file, for its identity.
@@ -170,7 +171,7 @@ def evaluate(
         "reprojection": facts_of_turns,
         "relief": compare_relief(sets),
         "cameras": {"skipped": no_cameras} if estimate is None else compare_cameras(sets),
-        "variety": compare_variety(sets),
+        "variety": compare_variety(sets, subject),
         "neighbours": compare_neighbours(sets),
     }
     evaluation["data"]["pictures_sha256"] = subject.real.digest()

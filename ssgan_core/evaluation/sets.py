@@ -13,6 +13,7 @@ from ssgan_core.evaluation.collection import Appearance, Collection
 from ssgan_core.evaluation.coverage import NEIGHBOURS, coverage, expected_coverage
 from ssgan_core.evaluation.frechet import frechet_distance
 from ssgan_core.evaluation.mask_agreement import mask_agreement
+from ssgan_core.evaluation.selection import similar_views
 from ssgan_core.evaluation.sliced_wasserstein import sliced_wasserstein
 from ssgan_core.evaluation.subject import Steps, Subject
 from ssgan_core.evaluation.variety import mean_distance, nearest
@@ -126,11 +127,22 @@ def compare_cameras(sets: Sets) -> dict[str, Any]:
     }
 
 
-def compare_variety(sets: Sets) -> dict[str, Any]:
-    """Mean distance between two samples, of images and of masks, beside the held-out portraits', and its share."""
-    facts: dict[str, Any] = {}
+def compare_variety(sets: Sets, subject: Subject) -> dict[str, Any]:
+    """Mean distance between two samples, of images and of masks, beside that between two reference portraits.
+
+    The portraits of a pair are seen from almost the same side, the same pairs of cameras in both sets: otherwise a
+    single head that turns would seem varied.
+    """
+    reference = subject.selection.reference
+    place = {int(entry): position for position, entry in enumerate(reference)}
+    pairs = similar_views(subject.data, reference, len(reference))
+    first, second = ([place[pair[side]] for pair in pairs] for side in (0, 1))
+    facts: dict[str, Any] = {"pairs": len(pairs)}
     for kind in ("images", "masks"):
-        model, data = (mean_distance(getattr(side, f"small_{kind}")) for side in (sets.samples, sets.held))
+        model, data = (
+            mean_distance(rows[first], rows[second])
+            for rows in (getattr(side, f"small_{kind}") for side in (sets.samples, sets.reference))
+        )
         facts[kind] = {"model": model, "data": data, "share": model / data if data else None}
     return facts
 

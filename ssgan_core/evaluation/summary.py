@@ -129,7 +129,7 @@ def _inception_rows(facts: Mapping[str, Any]) -> list[Row]:
 def _mask_rows(facts: Mapping[str, Any]) -> list[Row]:
     if "skipped" in facts:
         return []
-    reading = f"higher; masks against the parser, mean of {facts['parts_compared']} parts that both show"
+    reading = f"higher; masks against the parser, mean of the data's {facts['parts_compared']} parts"
     return [Row("mask IoU", number(facts["model"]), number(facts["data"]), "", reading)]
 
 
@@ -222,8 +222,8 @@ def _variety_rows(variety: Mapping[str, Any], neighbours: Mapping[str, Any]) -> 
             f"variety of {kind}",
             number(variety[kind]["model"]),
             number(variety[kind]["data"]),
-            "collapse: under half",
-            "like the data; mean distance of two portraits",
+            "collapse under half, one head 0",
+            "like the data; mean distance of two portraits from one side",
         )
         for kind in ("images", "masks")
     ]

@@ -8,11 +8,10 @@ from torch import Tensor
 _ROWS = 256  # of the distance matrix at a time
 
 
-def mean_distance(rows: Tensor) -> float:
-    """Mean, over all pairs of rows [N, ...], of the root mean square difference; N of two at least."""
-    flat = rows.flatten(1)
-    total = sum(float(torch.cdist(part.float(), flat.float()).double().sum()) for part in flat.split(_ROWS))
-    return total / (len(flat) * (len(flat) - 1)) / flat.shape[1] ** 0.5
+def mean_distance(first: Tensor, second: Tensor) -> float:
+    """Mean, over the rows of two batches [N, ...], of the root mean square difference of corresponding rows."""
+    difference = (first.float() - second.float()).flatten(1)
+    return float(difference.square().mean(1).sqrt().mean())
 
 
 def nearest(rows: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:

@@ -165,9 +165,9 @@ def test_sliced_wasserstein_sees_blur_noise_and_colour():
 
 
 def test_mean_distance_by_hand():
-    rows = torch.tensor([[0.0, 0], [3, 4], [0, 0]])  # pairs at 5, 5 and 0 over sqrt(2)
-    assert mean_distance(rows) == pytest.approx(10 / 3 / np.sqrt(2))
-    assert mean_distance(torch.ones(4, 3, 2, 2)) == 0
+    rows = torch.tensor([[0.0, 0], [3, 4], [0, 0]])
+    assert mean_distance(rows, torch.zeros(3, 2)) == pytest.approx(5 / 3 / np.sqrt(2))
+    assert mean_distance(rows, rows) == 0
 
 
 @given(SEEDS)

@@ -150,6 +150,6 @@ def test_mask_agreement_by_hand():
     facts = mask_agreement(model, data, ("background", "skin", "hat"))
     assert facts["parts"]["skin"] == {"model": 0.5, "data": 1.0, "model_shown": 1, "data_shown": 1}
     assert facts["parts"]["hat"] == {"model": None, "data": 0.75, "model_shown": 0, "data_shown": 1}
-    assert facts["parts_compared"] == 2
-    assert facts["model"] == pytest.approx((2 / 3 + 1 / 2) / 2)
-    assert facts["data"] == 1
+    assert facts["parts_compared"] == 3
+    assert facts["model"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)  # without hats a model does not do better
+    assert facts["data"] == pytest.approx((1 + 1 + 0.75) / 3)
