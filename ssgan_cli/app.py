@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ssgan_cli.commands import doctor, edit, generate, preprocess, synth, train, video, weights
+from ssgan_cli.commands import doctor, edit, evaluate, generate, preprocess, synth, train, video, weights
 from ssgan_cli.console import print_error, print_warning
 from ssgan_core import __version__
 from ssgan_core.errors import SsganError
@@ -46,7 +46,7 @@ class _Handler(TyperGroup):
 app = typer.Typer(
     name="ssgan",
     cls=_Handler,
-    help="3D-aware compositional portraits: data, training, synthesis, part edits and video.",
+    help="3D-aware compositional portraits: data, training, synthesis, part edits, video and evaluation.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -58,6 +58,7 @@ app.command("train")(train.train)
 app.command("generate")(generate.generate)
 app.add_typer(edit.app, name="edit")
 app.command("video")(video.video)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)
 

@@ -291,6 +291,13 @@ def encode_png(array: np.ndarray, palette: np.ndarray | None = None) -> bytes:
     return buffer.getvalue()
 
 
+def encode_jpeg(array: np.ndarray, quality: int = 90) -> bytes:
+    """A JPEG of a picture uint8 [H, W, 3], colours at full resolution; for looking at, never for measuring."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
 def save_mask(path: Path, ids: np.ndarray, schema: PartSchema) -> None:
     """Write part ids uint8 [H, W] as an indexed PNG in the schema's colours."""
     write_bytes(path, encode_mask(ids, schema))

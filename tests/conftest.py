@@ -34,11 +34,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip("needs an NVIDIA GPU")
 
 
-def make_generator(seed: int) -> Generator:
+def make_generator(seed: int, resolution: int = 32) -> Generator:
     """Random weights, but every part covers some of the picture and codes have visible effects."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = Generator(model_config_from_json(TINY_MODEL, "test"), PORTRAIT)
+        sizes = {**TINY_MODEL, "resolution": resolution}
+        generator = Generator(model_config_from_json(sizes, "test"), PORTRAIT)
         rows = torch.linspace(-1, 1, 16)
         for k in range(len(PORTRAIT.foreground)):
             bump = -8 * ((rows[:, None] - 0.6 * torch.randn(())) ** 2 + (rows - 0.6 * torch.randn(())) ** 2)
@@ -49,9 +50,9 @@ def make_generator(seed: int) -> Generator:
     return generator.eval().requires_grad_(False)
 
 
-def save_run(folder: Path, seed: int) -> Path:
+def save_run(folder: Path, seed: int, resolution: int = 32) -> Path:
     """A run folder with a model; returns the model's path."""
-    generator = make_generator(seed)
+    generator = make_generator(seed, resolution)
     path = model_path(create_run(folder, "tiny"), 64)
     save_model(path, generator.state_dict(), generator.describe())
     return path
@@ -67,3 +68,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of the same sizes with other weights."""
     return save_run(tmp_path_factory.mktemp("runs"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_64(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose pictures are large enough for the face parser: 64 pixels."""
+    return save_run(tmp_path_factory.mktemp("runs"), seed=0, resolution=64)

@@ -13,6 +13,7 @@ from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import (
     colour_depth,
     colour_mask,
+    encode_jpeg,
     encode_png,
     load_depth16,
     read_draft,
@@ -352,3 +353,10 @@ def test_tile():
     np.testing.assert_array_equal(sheet[3, :, 0], [30, 30, 30, 255, 255, 255, 255])
     assert (sheet[2] == 255).all()
     assert tile(pictures, columns=5).shape == (2, 9, 3)
+
+
+def test_jpeg_for_looking_at():
+    content = encode_jpeg(COLOURS)
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.format == "JPEG"
+    assert np.abs(read_image(content).astype(int) - COLOURS).max() <= 12

@@ -33,7 +33,17 @@ def test_help_is_quick_and_imports_nothing_heavy():
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert "HEAVY []" in shown.stdout
-        for command in ("synth", "preprocess", "train", "generate", "edit", "video", "weights", "doctor"):
+        for command in (
+            "synth",
+            "preprocess",
+            "train",
+            "generate",
+            "edit",
+            "video",
+            "evaluate",
+            "weights",
+            "doctor",
+        ):
             assert command in shown.stdout
     assert min(seconds) < 0.4
 
@@ -44,7 +54,9 @@ def test_version_from_a_real_process(spawn):
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("command", ["synth", "preprocess", "train", "generate", "video", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["synth", "preprocess", "train", "generate", "video", "evaluate", "doctor"]
+)
 def test_every_command_explains_itself(ssgan, command):
     result = ssgan(command, "--help")
     assert result.exit_code == 0
