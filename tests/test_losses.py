@@ -20,7 +20,9 @@ def test_r1_of_a_linear_discriminator():
     masks = torch.zeros(2, 2, 2, 2, requires_grad=True)
     logits = 2 * images.sum((1, 2, 3)) + 3 * masks.sum((1, 2, 3))
     # |gradient|^2 is 4 for each of 48 pixels and 9 for each of 8.
-    assert losses.r1_penalty(logits, images, masks, 0.5, 0.25) == pytest.approx(0.5 * (0.5 * 192 + 0.25 * 72))
+    assert losses.gradient_penalty(logits, images, masks, 0.5, 0.25) == pytest.approx(
+        0.5 * (0.5 * 192 + 0.25 * 72)
+    )
 
 
 def test_gammas_scale_with_size():

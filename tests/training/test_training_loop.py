@@ -211,9 +211,9 @@ def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
         phases = Phases(config, state.generator, state.discriminator, True, CPU)
         batch = next(stream(Examples(heads, 0, True), 4, 0, 4, workers=0))
         rng = torch.Generator().manual_seed(0)
-        terms = phases.generator_phase(batch.labels, rng, 0)
+        terms = phases.generator_phase(batch, batch.labels, rng, 0)
         terms |= phases.discriminator_phase(batch, batch.labels, rng, 0)
-        terms |= phases.r1_phase(batch, 0)
+        terms |= phases.penalty_phase(batch, rng, 0)
         losses.append({name: float(value.detach()) for name, value in terms.items()})
         with phases.autocast():
             masks = state.generator(phases.draw_codes(2, rng), batch.labels[:2]).low_mask
