@@ -83,11 +83,11 @@ def augment(
     chance = _Chance(len(images), probability, rng)
     colour, shift_colour = draw_colours(chance)
     inverse, zoom = draw_geometry(chance, masks.shape[-1])
-    images = recolour(images, colour.to(images.device), shift_colour.to(images.device))
+    images = recolour(images, colour.to(images), shift_colour.to(images))
     images, masks = (resample(x, inverse, zoom) for x in (images, masks))
     if cutout:
         centre = torch.where(chance.happens()[:, None], chance.uniform(0, 1, 2), torch.full((2,), math.inf))
-        images, masks = (x * _outside(centre, x.shape[-1]).to(x.device) for x in (images, masks))
+        images, masks = (x * _outside(centre, x.shape[-1]).to(x) for x in (images, masks))
     return images, masks
 
 
