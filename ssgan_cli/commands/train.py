@@ -229,5 +229,5 @@ def _report(output: Output, run: Path, result: TrainingResult) -> None:
     output.say(f"part areas differ from the data's by {now:.3f} in sum, {before:.3f} at the start")
     if result.last["collapsed"]:
         output.note("samples look alike: less than half as varied as the data")
-    output.wrote(result.model)
+    output.wrote(result.model, *result.carry)
     output.result({"run": run, **vars(result)})

@@ -1,6 +1,6 @@
 """What is kept of a run to train on elsewhere: moving-average generator and discriminator, half as precise.
 
-The training state proper is six times as large (weights twice in fp32, and two moments each). What is left out, the
+The training state proper is seven times as large (the generator twice in fp32, and two moments of each weight). What is left out, the
 optimisers' moments, is found again within a few hundred steps of a rising learning rate (training.lr_ramp_kimg).
 There are two files, so that each stays small: at the shipped size they take 13 and 15 MiB.
 """

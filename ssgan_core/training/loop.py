@@ -33,12 +33,14 @@ class TrainingResult:
         model: the newest moving-average model.
         images: images seen so far.
         finished: whether the recipe is complete; otherwise the run was stopped and can be resumed.
+        carry: generator and discriminator to begin another run with.
         first, last: measurements at the run's start and now (see monitor.Monitor.measure).
     """
 
     model: Path
     images: int
     finished: bool
+    carry: tuple[Path, Path]
     first: dict[str, float]
     last: dict[str, float]
 
@@ -122,10 +124,15 @@ def _prepared(run: Path, config: Config, source: TrainingSource, origin: Origin 
 
 
 def _left_behind(run: Path, config: Config, state: TrainingState) -> TrainingResult:
-    save_carry(run, state, config)
     rows = runs.read_stats(run)
-    finished = state.images >= Schedule(config).total_images
-    return TrainingResult(runs.newest_model(run), state.images, finished, rows[0], rows[-1])
+    return TrainingResult(
+        model=runs.newest_model(run),
+        images=state.images,
+        finished=state.images >= Schedule(config).total_images,
+        carry=save_carry(run, state, config),
+        first=rows[0],
+        last=rows[-1],
+    )
 
 
 def _crossed(images: int, batch: int, kimg: float) -> bool:
