@@ -1,8 +1,8 @@
 """What is kept of a run to train on elsewhere: moving-average generator and discriminator, half as precise.
 
-The training state proper is seven times as large (the generator twice in fp32, and two moments of each weight). What is left out, the
-optimisers' moments, is found again within a few hundred steps of a rising learning rate (training.lr_ramp_kimg).
-There are two files, so that each stays small: at the shipped size they take 13 and 15 MiB.
+The training state proper is seven times as large: the generator twice in fp32, and two moments of each weight. The
+optimisers' moments are left out; Adam rebuilds them while the learning rate rises (training.lr_ramp_kimg). There
+are two files, so that each stays small: at the shipped size they take 13 and 15 MiB.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 # One seed a rank: multiples of 2^32 / the golden ratio lie far apart, so that no rank meets another's later steps.
 # (A CPU generator looks at the lowest 32 bits of its seed alone.)
 _SEED_STRIDE = 2_654_435_769
+_START_HINT = "start them with: torchrun --nproc-per-node N -m ssgan_cli train ..."
 
 
 class PeerFailed(Exception):
@@ -190,9 +191,6 @@ def joined() -> Iterator[Ranks]:
             raise PeerFailed from error
         raise
     dist.destroy_process_group()
-
-
-_START_HINT = "start them with: torchrun --nproc-per-node N -m ssgan_cli train ..."
 
 
 def _first_to_fail(store: Any) -> bool:
