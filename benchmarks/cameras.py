@@ -145,7 +145,7 @@ def slopes(finder: FindsFace, people: list[tuple[int, int]], size: int) -> dict[
                     continue
                 kinds["network"].append((angle, turned[axis]))
                 for kind, shape in (("solver", mesh), ("head", world)):
-                    view = pose.solve(pose.project(shape, label) * size)
+                    view = pose.solve(pose.project(shape, label) * size, corrected=False)
                     kinds[kind].append((angle, (view.yaw, view.pitch)[axis]))
         result[name] = {
             kind: slope(*np.array(pairs).T) if pairs else float("nan") for kind, pairs in kinds.items()

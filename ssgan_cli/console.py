@@ -24,12 +24,13 @@ class Output:
 
     Args:
         as_json: print one JSON object on stdout at the end, and everything else on stderr.
+        quiet: say nothing; for all but one of the processes that do the same together.
     """
 
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-        self._facts = _console(stderr=as_json)
-        self._trouble = _console(stderr=True)
+    def __init__(self, as_json: bool, quiet: bool = False) -> None:
+        self._as_json = as_json and not quiet
+        self._facts = _console(stderr=as_json, quiet=quiet)
+        self._trouble = _console(stderr=True, quiet=quiet)
 
     def say(self, text: str) -> None:
         """One fact."""
@@ -79,5 +80,5 @@ def print_warning(text: str) -> None:
     _console(stderr=True).print(Text(text, "yellow"))
 
 
-def _console(*, stderr: bool) -> Console:
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+def _console(*, stderr: bool, quiet: bool = False) -> Console:
+    return Console(stderr=stderr, quiet=quiet, markup=False, highlight=False, emoji=False, soft_wrap=True)

@@ -154,6 +154,9 @@ class TrainingConfig:
         tick_kimg: images between two rows of stats.jsonl.
         snapshot_kimg: images between two snapshots (weights, state, grid); a multiple of ticks works best.
         precision: fp32, or bf16 for the networks on a GPU (losses, R1 and the renderer's sums stay fp32).
+        loss: logistic (non-saturating), or relativistic (R3GAN: real and generated examples judged in pairs of
+            one camera, with R2 beside R1).
+        lr_ramp_kimg: images over which the learning rates rise from zero; for runs begun with --init-state.
     """
 
     kimg: float = 5000.0
@@ -177,6 +180,8 @@ class TrainingConfig:
     tick_kimg: float = 4.0
     snapshot_kimg: float = 40.0
     precision: str = "bf16"
+    loss: str = "logistic"
+    lr_ramp_kimg: float = 0.0
 
     def __post_init__(self) -> None:
         _require_positive(
@@ -185,13 +190,53 @@ class TrainingConfig:
             "kimg batch generator_lr discriminator_lr r1_interval shell_start shell_kimg blur_start blur_end "
             "blur_kimg ema_kimg ema_rampup tick_kimg snapshot_kimg",
         )
-        for name in ("warmup_kimg", "image_gamma", "mask_gamma", "curvature_weight"):
+        for name in ("warmup_kimg", "image_gamma", "mask_gamma", "curvature_weight", "lr_ramp_kimg"):
             _require(getattr(self, name) >= 0, f"training.{name} must not be negative")
         _require(0 <= self.mixing <= 1, f"training.mixing is a probability, got {self.mixing}")
         _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1)")
         _require(
             self.precision in ("fp32", "bf16"), f"training.precision is fp32 or bf16, got '{self.precision}'"
         )
+        _require(
+            self.loss in ("logistic", "relativistic"),
+            f"training.loss is logistic or relativistic, got '{self.loss}'",
+        )
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Random transformations of all that the discriminator sees, for small data sets.
+
+    Attributes:
+        mode: off, adaptive (the probability follows the discriminator's overfitting) or fixed.
+        probability: of each transformation when fixed; where it starts when adaptive.
+        target: the mean sign of the logits of real examples that adaptive holds.
+        kimg: images in which adaptive could move the probability from 0 to 1.
+        cutout: blank random squares, too.
+    """
+
+    mode: str = "off"
+    probability: float = 0.0
+    target: float = 0.6
+    kimg: float = 500.0
+    cutout: bool = False
+
+    def __post_init__(self) -> None:
+        _require(
+            self.mode in ("off", "adaptive", "fixed"),
+            f"augmentation.mode is off, adaptive or fixed, got '{self.mode}'",
+        )
+        # Why 0.8: see training.augmentation.
+        _require(
+            0 <= self.probability <= 0.8,
+            f"augmentation.probability must lie between 0 and 0.8, got {self.probability}",
+        )
+        _require(
+            self.mode != "off" or self.probability == 0,
+            "augmentation.probability is given, but augmentation.mode is off",
+        )
+        _require(-1 < self.target < 1, f"augmentation.target must lie between -1 and 1, got {self.target}")
+        _require_positive(self, "augmentation", "kimg")
 
 
 @dataclass(frozen=True)
@@ -241,6 +286,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     data: DataConfig = field(default_factory=DataConfig)
 
     def __post_init__(self) -> None:
@@ -248,6 +294,11 @@ class Config:
         batch, group = self.training.batch, self.discriminator.group
         _require(
             batch % group == 0, f"training.batch {batch} is not a multiple of discriminator.group {group}"
+        )
+        # Relativistic logits mean something only against one another, so their sign tells nothing.
+        _require(
+            self.training.loss == "logistic" or self.augmentation.mode != "adaptive",
+            "augmentation.mode adaptive needs training.loss logistic; with relativistic use fixed",
         )
 
 

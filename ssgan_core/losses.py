@@ -23,15 +23,31 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
 
 
-def r1_penalty(
-    real_logits: Tensor, images: Tensor, masks: Tensor, image_gamma: float, mask_gamma: float
-) -> Tensor:
-    """R1 (Mescheder et al., 2018, equation 9): gamma / 2 E |grad D(real)|^2, with its own gamma for masks.
+def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Relativistic pairing (Jolicoeur-Martineau, 2018; R3GAN, Huang et al., 2024): mean softplus(D(real) - D(fake)).
 
     Args:
-        real_logits: [B], computed from `images` and `masks`, which require gradients.
+        real_logits, fake_logits: [B]; pair i is one real and one generated example.
     """
-    image_gradient, mask_gradient = torch.autograd.grad(real_logits.sum(), [images, masks], create_graph=True)
+    return F.softplus(real_logits - fake_logits).mean()
+
+
+def relativistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The same pairs from the discriminator's side: mean softplus(D(fake) - D(real))."""
+    return F.softplus(fake_logits - real_logits).mean()
+
+
+def gradient_penalty(
+    logits: Tensor, images: Tensor, masks: Tensor, image_gamma: float, mask_gamma: float
+) -> Tensor:
+    """gamma / 2 E |grad D|^2 with its own gamma for masks: R1 on real examples, R2 on generated ones.
+
+    (Mescheder et al., 2018, equations 9 and 10.)
+
+    Args:
+        logits: [B], computed from `images` and `masks`, which require gradients.
+    """
+    image_gradient, mask_gradient = torch.autograd.grad(logits.sum(), [images, masks], create_graph=True)
     image_term = image_gradient.float().square().sum((1, 2, 3)).mean()
     mask_term = mask_gradient.float().square().sum((1, 2, 3)).mean()
     return 0.5 * (image_gamma * image_term + mask_gamma * mask_term)

@@ -15,12 +15,28 @@ def test_logistic_losses_by_hand():
     assert losses.discriminator_loss(logits, -logits) == pytest.approx(2 * expected, rel=1e-6)
 
 
+def test_relativistic_losses_by_hand():
+    real, fake = torch.tensor([1.0, -1.0]), torch.tensor([0.0, 2.0], requires_grad=True)
+    generator = losses.relativistic_generator_loss(real, fake)
+    assert generator.item() == pytest.approx((math.log1p(math.e) + math.log1p(math.exp(-3))) / 2)
+    (gradient,) = torch.autograd.grad(generator, fake)
+    sigmoid = [-1 / (1 + math.exp(-1)) / 2, -1 / (1 + math.exp(3)) / 2]
+    assert gradient.tolist() == pytest.approx(sigmoid)
+    discriminator = losses.relativistic_discriminator_loss(real, fake)
+    assert discriminator.item() == pytest.approx((math.log1p(math.exp(-1)) + math.log1p(math.exp(3))) / 2)
+    # A value common to all logits, such as a camera's, changes nothing.
+    shifted = losses.relativistic_discriminator_loss(real + 5, fake + 5)
+    assert shifted.item() == pytest.approx(discriminator.item())
+
+
 def test_r1_of_a_linear_discriminator():
     images = torch.zeros(2, 3, 4, 4, requires_grad=True)
     masks = torch.zeros(2, 2, 2, 2, requires_grad=True)
     logits = 2 * images.sum((1, 2, 3)) + 3 * masks.sum((1, 2, 3))
     # |gradient|^2 is 4 for each of 48 pixels and 9 for each of 8.
-    assert losses.r1_penalty(logits, images, masks, 0.5, 0.25) == pytest.approx(0.5 * (0.5 * 192 + 0.25 * 72))
+    assert losses.gradient_penalty(logits, images, masks, 0.5, 0.25) == pytest.approx(
+        0.5 * (0.5 * 192 + 0.25 * 72)
+    )
 
 
 def test_gammas_scale_with_size():

@@ -22,6 +22,7 @@ from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.dataset.selection import select, yaw_copies
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PartSchema
+from ssgan_core.training.ranks import ALONE, Ranks
 
 _MOST_CACHED_BYTES = 4 << 30
 _MOST_SAMPLED = 512
@@ -116,8 +117,8 @@ class TrainingSource(Protocol):
     def batches(self, config: Config, start: int, stop: int) -> Iterator[Batch]:
         """Whole batches of the training stream's positions `start` to `stop`.
 
-        A position's example depends on source, recipe and position alone. With training.warmup_kimg,
-        batches carry generating parameters.
+        A position's example depends on source, recipe and position alone. Where several processes train together,
+        each gets its share of every batch. With training.warmup_kimg, batches carry generating parameters.
         """
         ...
 
@@ -129,21 +130,28 @@ class TrainingSource(Protocol):
 class StoredPortraits:
     """A data set as a source; small ones stay in memory after their first reading.
 
+    Any number of processes sees the same batches, each its share.
+
     Attributes:
         dataset: the entries that are shown; a portrait's index is the one it has here.
         shown: indices [S] in the order in which positions of an epoch count them: every entry once, then those that
             are shown twice, and so on.
     """
 
-    def __init__(self, dataset: PortraitDataset, options: DataOptions | None = None) -> None:
-        """Args: options: which entries are shown, and how often; by default all of them once.
+    def __init__(
+        self, dataset: PortraitDataset, options: DataOptions | None = None, ranks: Ranks = ALONE
+    ) -> None:
+        """Args:
+            options: which entries are shown, and how often; by default all of them once.
+            ranks: whose share of every batch is wanted.
 
         Raises:
-            SsganError: they ask for what the data set does not have.
+            SsganError: the options ask for what the data set does not have.
         """
         options = options or DataOptions()
         dataset = select(dataset, options)
         self.dataset = dataset
+        self.ranks = ranks
         copies = yaw_copies(dataset.labels, options.balance_yaw)
         self.shown = np.concatenate([np.flatnonzero(copies > turn) for turn in range(copies.max())])
         bytes_each = dataset.resolution**2 * (4 + 4 * dataset.has_depth)
@@ -186,7 +194,7 @@ class StoredPortraits:
 
     def batches(self, config: Config, start: int, stop: int) -> Iterator[Batch]:
         examples = Examples(self, config.seed, config.data.mirror)
-        batches = stream(examples, config.training.batch, start, stop, config.data.workers)
+        batches = stream(examples, config.training.batch, start, stop, config.data.workers, self.ranks)
         if not config.training.warmup_kimg:
             return batches
         return (replace(batch, parameters=self._parameters[batch.indices]) for batch in batches)
@@ -262,14 +270,17 @@ class Examples(Dataset):
         )
 
 
-def stream(examples: Examples, batch: int, start: int, stop: int, workers: int) -> Iterator[Batch]:
-    """Batches of the stream's positions `start` to `stop`."""
+def stream(
+    examples: Examples, batch: int, start: int, stop: int, workers: int, ranks: Ranks = ALONE
+) -> Iterator[Batch]:
+    """This process's share of the whole batches of the stream's positions `start` to `stop`."""
+    share = ranks.share(batch)
     loader = DataLoader(
         examples,
-        batch_size=batch,
-        sampler=range(start, stop),
+        batch_sampler=(  # type: ignore[arg-type]
+            range(first + share.start, first + share.stop) for first in range(start, stop - batch + 1, batch)
+        ),
         num_workers=workers,
-        drop_last=True,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
     )

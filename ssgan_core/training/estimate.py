@@ -12,6 +12,7 @@ from ssgan_core import cameras
 from ssgan_core.config import Config
 from ssgan_core.parts import PartSchema
 from ssgan_core.training.phases import Phases
+from ssgan_core.training.ranks import ALONE, Ranks
 from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
 
@@ -25,7 +26,7 @@ class Estimate:
     Attributes:
         memory_bytes: weights, gradients, moments, average and the activations kept for the larger phase. The
             activations are counted in one real forward pass of a single sample on the CPU, then multiplied by
-            the batch; buffers inside operators come on top, so expect up to half as much again.
+            a process's share of the batch; buffers inside operators come on top, so expect up to half as much again.
     """
 
     generator_parameters: int
@@ -36,8 +37,11 @@ class Estimate:
     memory_bytes: int
 
 
-def estimate(config: Config, schema: PartSchema, device: torch.device) -> Estimate:
-    """What training on `device` takes: builds the networks on the CPU, runs one sample through them, and counts."""
+def estimate(config: Config, schema: PartSchema, device: torch.device, ranks: Ranks = ALONE) -> Estimate:
+    """What training on `device` takes: builds the networks on the CPU, runs one sample through them, and counts.
+
+    Memory is that of each of the processes that train together.
+    """
     if device.type != "cpu" and config.model.backend == "auto":
         # What `auto` means there; the CPU's compiled kernel keeps far less for the backward pass.
         config = replace(config, model=replace(config.model, backend="reference"))
@@ -50,7 +54,7 @@ def estimate(config: Config, schema: PartSchema, device: torch.device) -> Estima
         output = state.generator(phases.draw_codes(1, torch.Generator().manual_seed(0)), labels)
         state.discriminator(*phases.judged(output, 0), labels)
     # The generator phase keeps all of it; the discriminator phase keeps the discriminator's part twice, which is less.
-    activations = kept.bytes * config.training.batch
+    activations = kept.bytes * len(ranks.share(config.training.batch))
     if config.training.precision == "bf16" and device.type == "cuda":
         activations //= 2
     generator, discriminator = _parameters(state.generator), _parameters(state.discriminator)

@@ -10,6 +10,7 @@ from ssgan_core.dataset.options import read_options
 from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
 from ssgan_core.training.data import StoredPortraits, TrainingSource
+from ssgan_core.training.ranks import ALONE, Ranks
 from ssgan_core.training.streaming.spec import PREFIX, parse_stream
 
 
@@ -22,19 +23,22 @@ def data_defaults(data: str) -> dict[str, Any]:
     return {} if data.startswith(PREFIX) else read_options(Path(data))
 
 
-def open_source(data: str, size: int, options: DataOptions | None = None) -> TrainingSource:
+def open_source(
+    data: str, size: int, options: DataOptions | None = None, ranks: Ranks = ALONE
+) -> TrainingSource:
     """Open a data set, or describe a stream of synthetic portraits; the caller closes it.
 
     Args:
         data: a folder, a stored zip, or `synth:` with options (see streaming.spec).
         size: side of the pictures in pixels; a data set's own or an integer fraction of it.
         options: which entries of a data set are shown, and how often: the recipe's `data`; by default all of them.
+        ranks: whose share of every batch is wanted.
 
     Raises:
         SsganError: it is neither, or something about it or the options is wrong.
     """
     if not data.startswith(PREFIX):
-        return StoredPortraits(PortraitDataset.open(Path(data), size), options)
+        return StoredPortraits(PortraitDataset.open(Path(data), size), options, ranks)
     if options is not None and (options.where or options.balance_yaw != 1):
         raise SsganError(
             "data.where and data.balance_yaw need a stored data set", "write one with 'ssgan synth'"
@@ -42,4 +46,4 @@ def open_source(data: str, size: int, options: DataOptions | None = None) -> Tra
     # Not imported above: a stored data set needs neither the renderer of the portraits nor its compiler.
     from ssgan_core.training.streaming.source import StreamedPortraits
 
-    return StreamedPortraits(parse_stream(data), size)
+    return StreamedPortraits(parse_stream(data), size, ranks=ranks)

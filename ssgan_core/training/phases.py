@@ -11,12 +11,20 @@ from ssgan_core.layers import resize_bilinear
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.discriminator import Discriminator
 from ssgan_core.model.generator import Generator, Output, PartMaps
+from ssgan_core.training.augmentation import augment
 from ssgan_core.training.data import Batch
 from ssgan_core.training.schedule import Schedule
 
 
 class Phases:
     """The networks' loss computations under one recipe.
+
+    What the phases have in common:
+        batch: real examples.
+        labels: [B, 25] cameras to draw from; with the relativistic loss those of the batch, so that pairs share one.
+        rng: CPU random generator of this step and phase.
+        images_seen: what annealed settings follow.
+        augmentation: probability of each random transformation of what the discriminator sees.
 
     Args:
         has_depth: whether the data knows depth; without it the discriminator's depth channel is zero on both sides.
@@ -36,49 +44,92 @@ class Phases:
         self.discriminator = discriminator
         self.has_depth = has_depth
         self.device = device
+        self.relativistic = config.training.loss == "relativistic"
 
-    def generator_phase(self, labels: Tensor, rng: torch.Generator, images_seen: int) -> dict[str, Tensor]:
-        """Gradients of the adversarial and curvature losses for the generator.
-
-        Args:
-            labels: [B, 25] cameras to draw from.
-            rng: CPU random generator of this step and phase.
-        """
+    def generator_phase(
+        self,
+        batch: Batch,
+        labels: Tensor,
+        rng: torch.Generator,
+        images_seen: int,
+        augmentation: float = 0.0,
+    ) -> dict[str, Tensor]:
+        """Gradients of the adversarial and curvature losses for the generator."""
         with self.autocast():
             codes = self.draw_codes(len(labels), rng, track=True)
             maps = self.generator.part_maps(codes)
             output = self.generator.render(maps, labels)
-            images, masks = self.judged(output, images_seen)
-            logits = self.discriminator(images, masks, labels)
-        adversarial = losses.generator_loss(logits)
+            examples = self.augmented(self.judged(output, images_seen), augmentation, rng)
+            logits = self.discriminator(*examples, labels)
+            if self.relativistic:
+                with torch.no_grad():
+                    real = self.augmented(self.real(batch, images_seen), augmentation, rng)
+                    real_logits = self.discriminator(*real, batch.labels)
+                adversarial = losses.relativistic_generator_loss(real_logits, logits)
+            else:
+                adversarial = losses.generator_loss(logits)
         curvature = self.curvature(maps)
         (adversarial + self.config.training.curvature_weight * curvature).backward()
         return {"loss_g": adversarial, "curvature": curvature, "logit_fake": logits.mean()}
 
     def discriminator_phase(
-        self, batch: Batch, labels: Tensor, rng: torch.Generator, images_seen: int
+        self,
+        batch: Batch,
+        labels: Tensor,
+        rng: torch.Generator,
+        images_seen: int,
+        augmentation: float = 0.0,
     ) -> dict[str, Tensor]:
-        """Gradients of the logistic loss for the discriminator on real and generated examples."""
-        with self.autocast():
-            with torch.no_grad():
-                output = self.generator(self.draw_codes(len(labels), rng), labels)
-                images, masks = self.judged(output, images_seen)
-            fake_logits = self.discriminator(images, masks, labels)
-            real_logits = self.discriminator(*self.real(batch, images_seen), batch.labels)
-        loss = losses.discriminator_loss(real_logits, fake_logits)
-        loss.backward()
-        return {"loss_d": loss, "logit_real": real_logits.mean()}
+        """Gradients of the adversarial loss for the discriminator on real and generated examples.
 
-    def r1_phase(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
-        """Gradients of the lazy R1 penalty, already multiplied by its interval."""
-        images, masks = (x.requires_grad_() for x in self.real(batch, images_seen))
+        The term `sign_real` is what adaptive augmentation watches.
+        """
         with self.autocast():
-            logits = self.discriminator(images, masks, batch.labels)
-        penalty = losses.r1_penalty(
-            logits, images, masks, self.schedule.image_gamma, self.schedule.mask_gamma
-        )
+            fake = self.augmented(self._generated(labels, rng, images_seen), augmentation, rng)
+            fake_logits = self.discriminator(*fake, labels)
+            real = self.augmented(self.real(batch, images_seen), augmentation, rng)
+            real_logits = self.discriminator(*real, batch.labels)
+        if self.relativistic:
+            loss = losses.relativistic_discriminator_loss(real_logits, fake_logits)
+        else:
+            loss = losses.discriminator_loss(real_logits, fake_logits)
+        loss.backward()
+        sign = real_logits.detach().sign().mean()
+        return {"loss_d": loss, "logit_real": real_logits.mean(), "sign_real": sign}
+
+    def penalty_phase(
+        self, batch: Batch, rng: torch.Generator, images_seen: int, augmentation: float = 0.0
+    ) -> dict[str, Tensor]:
+        """Gradients of the lazy penalties, already multiplied by their interval: R1; R2, too, if relativistic."""
+        terms = {"r1": self._penalty(self.real(batch, images_seen), batch.labels, augmentation, rng)}
+        if self.relativistic:
+            with self.autocast():
+                fake = self._generated(batch.labels, rng, images_seen)
+            terms["r2"] = self._penalty(fake, batch.labels, augmentation, rng)
+        return terms
+
+    def _penalty(
+        self, examples: tuple[Tensor, Tensor], labels: Tensor, augmentation: float, rng: torch.Generator
+    ) -> Tensor:
+        """By the gradient at the examples before they are augmented."""
+        images, masks = (x.requires_grad_() for x in examples)
+        with self.autocast():
+            logits = self.discriminator(*self.augmented((images, masks), augmentation, rng), labels)
+        gammas = self.schedule.image_gamma, self.schedule.mask_gamma
+        penalty = losses.gradient_penalty(logits, images, masks, *gammas)
         (penalty * self.config.training.r1_interval).backward()
-        return {"r1": penalty}
+        return penalty
+
+    def _generated(self, labels: Tensor, rng: torch.Generator, images_seen: int) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            return self.judged(self.generator(self.draw_codes(len(labels), rng), labels), images_seen)
+
+    def augmented(
+        self, examples: tuple[Tensor, Tensor], probability: float, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Images and masks as the discriminator sees them, randomly transformed in fp32."""
+        with torch.autocast(self.device.type, enabled=False):
+            return augment(*examples, probability, rng, self.config.augmentation.cutout)
 
     def curvature(self, maps: PartMaps) -> Tensor:
         """Depth curvature of the sheets, in texels."""

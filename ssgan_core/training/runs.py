@@ -18,6 +18,7 @@ STATE_NAME = "state.pt"
 STATS_NAME = "stats.jsonl"
 CONFIG_NAME = "config.yaml"
 DATA_NAME = "data.json"
+ORIGIN_NAME = "origin.json"
 _RUN_PATTERN = re.compile(r"^(\d{5})-")
 _MODEL_PATTERN = re.compile(r"^model-(\d{9})\.safetensors$")
 
@@ -43,14 +44,20 @@ def create_run(folder: Path, name: str) -> Path:
         raise cannot_write(folder, error) from error
 
 
-def unfinished_run(folder: Path, name: str, config: Config, source: TrainingSource) -> Path | None:
-    """The newest run of this name if it has this recipe and data and is not complete: what the command continues."""
+def unfinished_run(
+    folder: Path, name: str, config: Config, source: TrainingSource, origin: dict[str, Any] | None = None
+) -> Path | None:
+    """The newest run of this name if it has this recipe, data and origin and is not complete: what the command
+    continues.
+    """
     named = [run for run in folder.glob("*") if _RUN_PATTERN.match(run.name) and run.name[6:] == name]
     run = max(named, default=None)
     if run is None or not (run / CONFIG_NAME).is_file() or not (run / DATA_NAME).is_file():
         return None
     same = (
-        load_config(str(run / CONFIG_NAME)) == config and read_json(run / DATA_NAME) == source.fingerprint()
+        load_config(str(run / CONFIG_NAME)) == config
+        and read_json(run / DATA_NAME) == source.fingerprint()
+        and _origin(run) == origin
     )
     complete = model_path(run, Schedule(config).total_images).exists()
     return run if same and not complete else None
@@ -102,17 +109,23 @@ def rewind_stats(run: Path, images: int) -> None:
     write_bytes(run / STATS_NAME, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
 
-def claim(run: Path, config: Config, source: TrainingSource) -> None:
-    """Write a new run's recipe and data, or check that an old run is continued with the same ones.
+def claim(run: Path, config: Config, source: TrainingSource, origin: dict[str, Any] | None = None) -> None:
+    """Write a new run's recipe, data and origin, or check that an old run is continued with the same ones.
 
-    Only the length of training (training.kimg) may differ from before.
+    Only the length of training (training.kimg) may differ from before. A run that has a state needs its origin no
+    more, so it may be left out.
+
+    Args:
+        origin: what the run's first weights are (see training.origin); None for random ones.
 
     Raises:
-        SsganError: recipe or data differ; the message names the first setting that does.
+        SsganError: recipe, data or origin differ; the message names the first setting that does.
     """
     data = source.fingerprint()
     if not (run / CONFIG_NAME).exists():
         write_json(run / DATA_NAME, data)
+        if origin is not None:
+            write_json(run / ORIGIN_NAME, origin)
         write_bytes(run / CONFIG_NAME, dump_config(config).encode())
         return
     before = load_config(str(run / CONFIG_NAME))
@@ -125,7 +138,13 @@ def claim(run: Path, config: Config, source: TrainingSource) -> None:
         )
     if read_json(run / DATA_NAME) != data:
         raise SsganError(f"{run} was begun with another data set", "give the same data, or begin a new run")
+    if origin != _origin(run) and not (origin is None and (run / STATE_NAME).exists()):
+        raise SsganError(f"{run} was begun with other weights", "give the same --init, or begin a new run")
     write_bytes(run / CONFIG_NAME, dump_config(config).encode())
+
+
+def _origin(run: Path) -> dict[str, Any] | None:
+    return read_json(run / ORIGIN_NAME) if (run / ORIGIN_NAME).exists() else None
 
 
 def _first_difference(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:

@@ -31,6 +31,16 @@ class Schedule:
         """R1 weight on rendered masks."""
         return self.config.training.mask_gamma or default_mask_gamma(self.config.model.render_resolution)
 
+    def generator_lr(self, images: int) -> float:
+        """Learning rate of the generator's next step."""
+        return self.config.training.generator_lr * self._ramp(images)
+
+    def discriminator_lr(self, images: int) -> float:
+        """Learning rate of the discriminator's next step, for lazy regularisation (StyleGAN2, appendix B)."""
+        training = self.config.training
+        lazy = training.r1_interval / (training.r1_interval + 1)
+        return training.discriminator_lr * lazy * self._ramp(images)
+
     def is_warmup(self, images: int) -> bool:
         """Whether this step reconstructs known heads instead of playing the adversarial game."""
         return images < self.config.training.warmup_kimg * 1000
@@ -52,6 +62,11 @@ class Schedule:
         training = self.config.training
         half_life = min(training.ema_kimg * 1000, training.ema_rampup * images)
         return 0.5 ** (training.batch / max(half_life, 1e-8))
+
+    def _ramp(self, images: int) -> float:
+        """Linear from zero to one: optimisers without moments begin with small steps."""
+        ramp = self.config.training.lr_ramp_kimg * 1000
+        return 1.0 if ramp == 0 else min(1.0, (images + self.config.training.batch) / ramp)
 
 
 def _geometric(start: float, end: float, progress: float) -> float:

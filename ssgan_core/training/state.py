@@ -1,17 +1,17 @@
 """Everything that a training run consists of, and how it is kept so that resuming equals never having stopped.
 
-Randomness is not state: every step draws from a generator seeded by the recipe's seed and the images seen.
+Randomness is not state: every step draws from a generator seeded by the recipe's seed, the step and the rank.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ssgan_core.checkpoints import load_state, save_model, save_state
 from ssgan_core.config import Config, config_to_json
@@ -19,20 +19,29 @@ from ssgan_core.errors import SsganError
 from ssgan_core.model.discriminator import Discriminator
 from ssgan_core.model.generator import Generator
 from ssgan_core.parts import PartSchema
+from ssgan_core.training.augmentation import Adaptation
 from ssgan_core.training.runs import STATE_NAME, model_path
 
 
 @dataclass
 class TrainingState:
-    """Networks, their moving average, optimisers and counters."""
+    """Networks, their moving average, optimisers and counters.
+
+    Attributes:
+        adaptation: probability of the random transformations.
+        images, steps: of this run.
+        seen_before: images that the weights had seen when the run began.
+    """
 
     generator: Generator
     average: Generator
     discriminator: Discriminator
     generator_optimiser: torch.optim.Adam
     discriminator_optimiser: torch.optim.Adam
+    adaptation: Adaptation
     images: int = 0
     steps: int = 0
+    seen_before: int = 0
 
     @classmethod
     def create(cls, config: Config, schema: PartSchema, device: torch.device) -> TrainingState:
@@ -59,12 +68,32 @@ class TrainingState:
                 betas=(0.0, 0.99**lazy),
                 eps=1e-8,
             ),
+            Adaptation(config.augmentation.probability),
         )
+
+    @property
+    def age(self) -> int:
+        """Images that the weights have seen, in this run and before: what annealed settings follow."""
+        return self.seen_before + self.images
+
+    def tensors(self) -> list[Tensor]:
+        """Weights and buffers of all networks."""
+        return [tensor for module in self._parts()[0].values() for tensor in module.state_dict().values()]
+
+    def set_layout(self, layout: Tensor) -> None:
+        """Start all parts where they usually are (see facts.part_layout)."""
+        for generator in (self.generator, self.average):
+            generator.parts.layout_prior.copy_(layout)
+
+    def set_shell_width(self, width: float) -> None:
+        """Set the shells' width in world units."""
+        for generator in (self.generator, self.average):
+            generator.set_shell_width(width)
 
     def save(self, run: Path, config: Config) -> Path:
         """Write the moving-average model and the state that resuming needs; returns the model's path."""
         path = model_path(run, self.images)
-        metadata = {**self.average.describe(), "recipe": config_to_json(config), "images_seen": self.images}
+        metadata = {**self.average.describe(), "recipe": config_to_json(config), "images_seen": self.age}
         save_model(path, self.average.state_dict(), metadata)
         modules, optimisers = self._parts()
         save_state(
@@ -72,6 +101,8 @@ class TrainingState:
             {
                 "images": self.images,
                 "steps": self.steps,
+                "seen_before": self.seen_before,
+                "adaptation": asdict(self.adaptation),
                 "modules": {name: module.state_dict() for name, module in modules.items()},
                 "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
             },
@@ -92,6 +123,8 @@ class TrainingState:
             for name, optimiser in optimisers.items():
                 optimiser.load_state_dict(state["optimisers"][name])
             self.images, self.steps = int(state["images"]), int(state["steps"])
+            self.seen_before = int(state["seen_before"])
+            self.adaptation = Adaptation(**state["adaptation"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise SsganError(f"{run / STATE_NAME} does not fit the run's recipe: {reason}") from error

@@ -79,6 +79,39 @@ def test_terminated_training_saves_and_resumes_to_the_same_weights(ssgan, spawn,
     assert one.sha256 == other.sha256
 
 
+def test_training_begins_with_another_runs_weights(ssgan, tiny_data, recipe, tmp_path):
+    train = ["train", tiny_data, "--config", recipe, "--device", "cpu", "--out", tmp_path / "runs"]
+    assert ssgan(*train).exit_code == 0
+    first = tmp_path / "runs" / "00000-tiny"
+    larger = [*train, "--init", first, "--set", "training.kimg=0.004"]
+    result = ssgan(*larger, "--name", "larger", "--set", "model.resolution=8")
+    assert result.exit_code == 0, result.stderr
+    model = load_model(tmp_path / "runs" / "00001-larger" / "model-000000004.safetensors")
+    assert model.metadata["images_seen"] == 36
+    result = ssgan(*train, "--init-state", first / "carry-000000032-generator.safetensors", "--name", "on")
+    assert result.exit_code == 0, result.stderr
+    assert (
+        load_model(tmp_path / "runs" / "00002-on" / "model-000000032.safetensors").metadata["images_seen"]
+        == 64
+    )
+    result = ssgan(*larger, "--init-state", first)
+    assert result.exit_code == 1
+    assert "exclude one another" in result.stderr
+    result = ssgan(*larger, "--new", "--set", "model.features=5")
+    assert result.exit_code == 1
+    assert "model.features is 4 in" in result.stderr
+
+
+def test_a_run_that_other_processes_began_is_continued_with_a_note(ssgan, tiny_data, recipe, tmp_path):
+    train = ["train", tiny_data, "--config", recipe, "--run", tmp_path / "run", "--device", "cpu"]
+    assert ssgan(*train).exit_code == 0
+    stats = tmp_path / "run" / "stats.jsonl"
+    stats.write_text(stats.read_text().replace('"ranks": 1', '"ranks": 2'))
+    result = ssgan(*train, "--set", "training.kimg=0.036")
+    assert result.exit_code == 0
+    assert "2 processes began this run and 1 continue it" in result.stderr
+
+
 def test_streams_are_checked_before_anything_is_written(ssgan, recipe, tmp_path):
     train = ["train", "--config", recipe, "--out", tmp_path / "runs", "--device", "cpu"]
     result = ssgan(*train, "synth:head=6")

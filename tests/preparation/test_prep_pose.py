@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ssgan_core import cameras
 from ssgan_core.errors import SsganError
+from ssgan_core.files import read_json
 from ssgan_core.preparation import pose
 from ssgan_core.preparation.mesh import canonical_mesh, five_points
 
@@ -50,7 +51,8 @@ def test_the_frontal_camera_sees_the_face_where_eg3d_crops_have_it():
     shift=st.tuples(st.floats(-500, 500), st.floats(-500, 500)),
 )
 def test_known_cameras_and_crops_are_recovered(yaw, pitch, scale, turn, shift):
-    view = pose.solve(photographed(yaw * DEGREE, pitch * DEGREE, scale, turn, shift))
+    points = photographed(yaw * DEGREE, pitch * DEGREE, scale, turn, shift)
+    view = pose.solve(points, corrected=False)
     assert abs(view.yaw / DEGREE - yaw) < 0.1
     assert abs(view.pitch / DEGREE - pitch) < 0.1
     assert view.crop.side == pytest.approx(scale, rel=2e-3)
@@ -105,3 +107,40 @@ def test_points_that_are_no_face_are_an_error_or_fail_the_gate():
     for points in (np.zeros((468, 2)), np.random.default_rng(1).uniform(0, 512, (468, 2))):
         with pytest.raises(SsganError):
             pose.check(pose.solve(points))
+
+
+def test_the_correction_belongs_to_the_mesh_and_is_the_same_for_mirror_images():
+    assert read_json(pose.CORRECTION_FILE)["mesh"] == MESH.sha256
+    correction = pose.shipped_correction()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        points = MESH.points[:, :2] + 0.5 + 0.01 * rng.standard_normal((468, 2))
+        mirrored = points[MESH.mirror] * [-1, 1] + [1, 0]
+        yaw, pitch = correction.of(points)
+        assert correction.of(mirrored) == pytest.approx([-yaw, pitch], abs=2e-4)
+        assert abs(yaw) + abs(pitch) > 1e-4
+
+
+def test_the_correction_is_linear_and_bounded():
+    rigid = MESH.rigid
+    mean, slopes = np.full((len(rigid), 2), 0.5), np.zeros((2, len(rigid), 2))
+    slopes[0, 7, 0], slopes[1, 9, 1] = 2.0, -30.0
+    correction = pose.Correction(mean, slopes, np.array([0.01, 0.02]))
+    points = np.full((468, 2), 0.5)
+    points[rigid[7], 0] += 0.02
+    points[rigid[9], 1] -= 0.001
+    assert correction.of(points) == pytest.approx([0.05, 0.05])
+    points[rigid[9], 1] += 1
+    assert correction.of(points) == pytest.approx([0.05, np.deg2rad(-10)])
+
+
+def test_a_corrected_camera_is_the_solved_one_plus_the_correction_and_its_crop_follows():
+    points = photographed(0.2, 0.25, 300, 0.1, (40, 70))
+    plain, view = pose.solve(points, corrected=False), pose.solve(points)
+    added = pose.shipped_correction().of(plain.crop.to_crop(points))
+    assert [view.yaw - plain.yaw, view.pitch - plain.pitch] == pytest.approx(added)
+    assert np.abs(added).max() > 0.2 * DEGREE
+    seen = pose.project(MESH.points[MESH.rigid], cameras.label(view.yaw, view.pitch))
+    placed = view.crop.to_crop(points[MESH.rigid])
+    assert np.abs((placed - seen).mean(axis=0)).max() < 1e-6
+    assert view.error == plain.error

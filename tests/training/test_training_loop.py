@@ -2,16 +2,18 @@
 
 import copy
 import json
+import sys
+import types
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from recipes import recipe
 
 from ssgan_core import cameras
 from ssgan_core.checkpoints import load_model
-from ssgan_core.config import config_from_json, config_to_json
-from ssgan_core.dataset.reader import PortraitDataset
-from ssgan_core.dataset.writer import DatasetWriter
+from ssgan_core.config import config_to_json
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.training import runs
@@ -23,55 +25,30 @@ from ssgan_core.training.phases import Phases
 from ssgan_core.training.state import TrainingState
 
 CPU = torch.device("cpu")
-EXAMPLES, SIZE = 12, 16
-
-
-def recipe(**training):
-    settings = {
-        "kimg": 0.016, "batch": 4, "tick_kimg": 0.008, "snapshot_kimg": 0.008, "shell_kimg": 0.02, "blur_kimg": 0.02,
-        "r1_interval": 2, "ema_kimg": 0.01, "precision": "fp32", **training,
-    }  # fmt: skip
-    model = {
-        "resolution": 16, "render_resolution": 8, "part_resolution": 8, "latent": 16, "part_width": 8, "features": 4,
-        "depth_width": 8, "frequencies": 4, "highest_frequency": 4.0, "upsampler_width": 16, "base_layers": 1,
-        "shape_layers": 1, "texture_layers": 1, "uniform_boundaries": 8, "importance_boundaries": 4,
-    }  # fmt: skip
-    tree = {"seed": 3, "model": model, "discriminator": {"width": 8, "most_width": 16}, "training": settings}
-    return config_from_json(tree, "test")
-
-
-@pytest.fixture(scope="session")
-def heads(tmp_path_factory):
-    """Square heads: skin in the middle, hair above, cloth below; brightness is the generating parameter."""
-    folder = tmp_path_factory.mktemp("data") / "heads"
-    rng = np.random.default_rng(0)
-    with DatasetWriter(folder, PORTRAIT, SIZE) as writer:
-        for i in range(EXAMPLES):
-            mask = np.zeros((SIZE, SIZE), np.uint8)
-            mask[1:5, 4:12], mask[5:12, 4:12], mask[12:, 2:14] = 7, 1, 9
-            mask[2, 2] = 12  # left and right differ, so that mirroring shows
-            brightness = rng.uniform(-1, 1)
-            image = (
-                np.clip(128 + 60 * brightness + 10 * mask[..., None], 0, 255).astype(np.uint8).repeat(3, 2)
-            )
-            depth = np.where(mask > 0, 2.5, 0).astype(np.float32)
-            label = cameras.label(rng.normal() * 0.2, 0.0)
-            writer.add(f"00000/{i:04d}", image, mask, label, {"parameters": [brightness]}, depth)
-        writer.finish()
-    return StoredPortraits(PortraitDataset.open(folder))
+EXAMPLES, SIZE = 12, 16  # of the tiny data set
 
 
 def weights(path):
     return load_model(path).tensors
 
 
-def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path):
-    straight = train(heads, recipe(), tmp_path / "straight", device=CPU)
+@pytest.mark.parametrize(
+    "config",
+    [
+        recipe(),
+        # Stopped between two adjustments of the probability.
+        recipe({"mode": "adaptive", "probability": 0.2, "kimg": 0.02, "cutout": True}),
+        recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", lr_ramp_kimg=0.012),
+    ],
+    ids=["plain", "adaptive", "relativistic"],
+)
+def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path, config):
+    straight = train(heads, config, tmp_path / "straight", device=CPU)
     steps = iter([False, True])
-    stopped = train(heads, recipe(), tmp_path / "resumed", device=CPU, should_stop=lambda: next(steps))
+    stopped = train(heads, config, tmp_path / "resumed", device=CPU, should_stop=lambda: next(steps))
     assert stopped.images == 8
     assert not stopped.finished
-    resumed = train(heads, recipe(), tmp_path / "resumed", device=CPU)
+    resumed = train(heads, config, tmp_path / "resumed", device=CPU)
     assert straight.finished
     assert resumed.finished
     one, two = weights(straight.model), weights(resumed.model)
@@ -83,6 +60,11 @@ def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path):
     untimed = [[{k: v for k, v in row.items() if k not in timed} for row in run] for run in rows]
     assert [row["images"] for row in untimed[1]] == [0, 8, 16]
     assert untimed[0] == untimed[1]
+    last = rows[0][-1]
+    assert ("augmentation" in last) == (config.augmentation.mode != "off")
+    assert ("r2" in last) == (config.training.loss == "relativistic")
+    if config.augmentation.mode == "adaptive":
+        assert last["augmentation"] != 0.2
 
 
 def test_a_finished_run_can_be_extended_but_not_changed(heads, tmp_path):
@@ -211,9 +193,9 @@ def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
         phases = Phases(config, state.generator, state.discriminator, True, CPU)
         batch = next(stream(Examples(heads, 0, True), 4, 0, 4, workers=0))
         rng = torch.Generator().manual_seed(0)
-        terms = phases.generator_phase(batch.labels, rng, 0)
+        terms = phases.generator_phase(batch, batch.labels, rng, 0)
         terms |= phases.discriminator_phase(batch, batch.labels, rng, 0)
-        terms |= phases.r1_phase(batch, 0)
+        terms |= phases.penalty_phase(batch, rng, 0)
         losses.append({name: float(value.detach()) for name, value in terms.items()})
         with phases.autocast():
             masks = state.generator(phases.draw_codes(2, rng), batch.labels[:2]).low_mask
@@ -235,3 +217,65 @@ def test_gradients_that_stay_infinite_in_one_network_end_the_run(heads, tmp_path
     monkeypatch.setattr(Phases, "discriminator_phase", broken)
     with pytest.raises(SsganError, match="diverged after 16 images"):
         train(heads, recipe(kimg=0.2, r1_interval=100), tmp_path / "run", device=CPU)
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(heads, tmp_path, monkeypatch):
+    honest, calls = Phases.generator_phase, []
+
+    def broken_once(self, *arguments):
+        terms = honest(self, *arguments)
+        calls.append([parameter.detach().clone() for parameter in self.generator.parameters()])
+        if len(calls) == 2:
+            next(self.generator.parameters()).grad.fill_(float("nan"))
+        return terms
+
+    monkeypatch.setattr(Phases, "generator_phase", broken_once)
+    result = train(heads, recipe(), tmp_path / "run", device=CPU)
+    assert result.finished
+    assert [row["skipped_updates"] for row in runs.read_stats(tmp_path / "run")] == [0, 1, 0]
+    unchanged = [
+        all(torch.equal(a, b) for a, b in zip(one, two, strict=True)) for one, two in pairwise(calls)
+    ]
+    assert unchanged == [False, True, False]
+    assert all(value.isfinite().all() for value in weights(result.model).values())
+
+
+def test_tensorboard_gets_the_rows_where_it_is_installed(heads, tmp_path, monkeypatch):
+    told: list = []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step):
+            told.append((folder, purge_step))
+
+        def add_scalar(self, name, value, step):
+            told.append((step, name, value))
+
+        def flush(self):
+            pass
+
+        def close(self):
+            told.append("closed")
+
+    module = types.SimpleNamespace(SummaryWriter=SummaryWriter)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    run = tmp_path / "run"
+    train(heads, recipe(), run, device=CPU)
+    assert told[0] == (str(run), 1)
+    assert told[-1] == "closed"
+    rows = runs.read_stats(run)
+    assert told[1:-1] == [(row["images"], name, value) for row in rows for name, value in row.items()]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as if it were not installed
+    assert train(heads, recipe(kimg=0.02), run, device=CPU).images == 20
+
+
+def test_learning_rates_rise_over_the_ramp(heads, tmp_path, monkeypatch):
+    taken = []
+    honest = torch.optim.Adam.step
+    monkeypatch.setattr(
+        torch.optim.Adam, "step", lambda self: taken.append(self.param_groups[0]["lr"]) or honest(self)
+    )
+    config = recipe(lr_ramp_kimg=0.008, generator_lr=0.004, discriminator_lr=0.003, r1_interval=100)
+    train(heads, config, tmp_path / "run", device=CPU)
+    assert taken[::3][0] == pytest.approx(0.002)
+    assert [rate for rate in taken if rate > 0.0031] == pytest.approx([0.004] * 3)
+    assert taken[-1] == pytest.approx(0.003 * 100 / 101)

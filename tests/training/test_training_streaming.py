@@ -26,6 +26,7 @@ from ssgan_core.parts import PORTRAIT
 from ssgan_core.training import runs
 from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.loop import train
+from ssgan_core.training.ranks import ALONE, Ranks
 from ssgan_core.training.streaming.heads import HeadRenderer
 from ssgan_core.training.streaming.order import ShowOrder, Window, plan_window
 from ssgan_core.training.streaming.source import StreamedPortraits
@@ -59,8 +60,8 @@ def opened():
     """Make sources that are closed when the test ends."""
     sources = []
 
-    def make(spec=SPEC, **renderer):
-        sources.append(StreamedPortraits(spec, SIZE, FakeRenderer(**renderer)))
+    def make(spec=SPEC, ranks=ALONE, **renderer):
+        sources.append(StreamedPortraits(spec, SIZE, FakeRenderer(**renderer), ranks))
         return sources[-1]
 
     yield make
@@ -160,6 +161,16 @@ def test_the_order_is_the_same_from_any_position_and_depends_on_the_recipes_seed
     assert not any(mirrored for _, _, mirrored, _ in flat(ShowOrder(SPEC, WINDOW, 1, False), 0, 400))
 
 
+def test_ranks_share_the_identities_and_each_has_an_order_of_its_own():
+    orders = [ShowOrder(SPEC, WINDOW, 1, True, rank, 3) for rank in range(3)]
+    alone = ShowOrder(SPEC, WINDOW, 1, True)
+    shared = [order.identity(number) for number in range(14) for order in orders]
+    assert shared == [alone.identity(number) for number in range(42)]
+    assert flat(orders[0], 0, 100) == flat(alone, 0, 100)
+    assert flat(orders[1], 0, 100) != flat(alone, 0, 100)
+    assert flat(ShowOrder(SPEC, WINDOW, 1, True, 1, 3), 60, 100) == flat(orders[1], 0, 100)[60:]
+
+
 def test_windows_shrink_to_fit_and_say_when_nothing_does():
     spec = StreamSpec()
     for size, stride in ((128, 8), (512, 4), (1024, 2)):
@@ -172,6 +183,17 @@ def test_windows_shrink_to_fit_and_say_when_nothing_does():
 
 
 # -------------------------------------------------------------------------------------------- batches
+
+
+def test_ranks_get_shares_of_every_batch_from_any_position(opened):
+    spec = replace(SPEC, heads=64)
+    shares = [opened(spec, ranks=Ranks(rank, 2)) for rank in range(2)]
+    seen = [[b.indices.tolist() for b in share.batches(recipe(batch=8), 0, 64)] for share in shares]
+    assert [len(batch) for batch in seen[0] + seen[1]] == [4] * 16
+    one, two = ({index // spec.views for batch in batches for index in batch} for batches in seen)
+    assert one.isdisjoint(two)
+    again = [b.indices.tolist() for b in shares[1].batches(recipe(batch=8), 24, 64)]
+    assert again == seen[1][3:]
 
 
 def fields(batch):

@@ -7,6 +7,9 @@ a run can begin as soon as one group is rendered, the repeats of a view lie at l
 the portraits needed at any time belong to (reuse - 1) stride + 1 neighbouring groups. The first rounds of a run
 are shorter, because the groups that they would repeat never were.
 
+Where several ranks train together, every rank has a stream of its own, of every so-manyth identity of the endless
+order: no identity is rendered twice. Positions and numbers are then those of the rank's own stream.
+
 A round has as many sections as an identity has views, and a section shows each of its identities once. Half of
 them keep to the first half of every section, so two views of one identity are at least half a section apart.
 """
@@ -89,19 +92,23 @@ class ShowOrder:
     Args:
         seed: the recipe's; the stream's own seed decides what the identities look like, not their order.
         mirror: show every other repeat of a view mirrored.
+        rank, ranks: whose stream, of how many.
     """
 
-    def __init__(self, spec: StreamSpec, window: Window, seed: int, mirror: bool) -> None:
+    def __init__(
+        self, spec: StreamSpec, window: Window, seed: int, mirror: bool, rank: int = 0, ranks: int = 1
+    ) -> None:
         self._spec = spec
         self._window = window
         self._seed = seed
         self._mirror = mirror
+        self._rank, self._ranks = rank, ranks
         self._permutation = lru_cache(maxsize=2)(self._permuted_heads)
         self._round = lru_cache(maxsize=2)(self._drawn_round)
 
     def identity(self, number: int) -> int:
         """The identity at a place of the endless order."""
-        epoch, place = divmod(number, self._spec.heads)
+        epoch, place = divmod(number * self._ranks + self._rank, self._spec.heads)
         return int(self._permutation(epoch)[place])
 
     def groups(self, round_number: int) -> list[int]:
@@ -136,7 +143,7 @@ class ShowOrder:
         return round_number + rounds, first + rounds * self._length(round_number)
 
     def _permuted_heads(self, epoch: int) -> np.ndarray:
-        return self._random(_IDENTITIES, epoch).permutation(self._spec.heads)
+        return np.random.default_rng([self._seed, _IDENTITIES, epoch]).permutation(self._spec.heads)
 
     def _drawn_round(self, round_number: int) -> Shows:
         group, views = self._window.group, self._spec.views
@@ -157,4 +164,5 @@ class ShowOrder:
         return Shows(number[order], view, mirrored)
 
     def _random(self, stream: int, number: int) -> np.random.Generator:
-        return np.random.default_rng([self._seed, stream, number])
+        rank = [self._rank] if self._rank else []
+        return np.random.default_rng([self._seed, stream, number, *rank])

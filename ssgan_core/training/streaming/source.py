@@ -15,6 +15,7 @@ from ssgan_core.config import Config
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import decode_depth16
 from ssgan_core.training.data import Batch, Example
+from ssgan_core.training.ranks import ALONE, Ranks
 from ssgan_core.training.streaming.buffer import PortraitBuffer
 from ssgan_core.training.streaming.heads import HeadRenderer
 from ssgan_core.training.streaming.order import ShowOrder, Shows, plan_window
@@ -37,6 +38,7 @@ class StreamedPortraits:
         spec: which portraits, and how many processes.
         size: side of the pictures, pixels.
         renderer: what makes them.
+        ranks: whose share of every batch is wanted; each has its own processes and buffer.
 
     Raises:
         SsganError: the buffer would need more than 2 GiB.
@@ -45,8 +47,11 @@ class StreamedPortraits:
     schema = PORTRAIT
     has_depth = True
 
-    def __init__(self, spec: StreamSpec, size: int, renderer: Renderer | None = None) -> None:
+    def __init__(
+        self, spec: StreamSpec, size: int, renderer: Renderer | None = None, ranks: Ranks = ALONE
+    ) -> None:
         self.spec = spec
+        self.ranks = ranks
         self.resolution = size
         self._renderer = renderer or HeadRenderer()
         view_bytes = SlotShape(1, size, self.parameter_count()).slot_bytes
@@ -82,8 +87,9 @@ class StreamedPortraits:
         return len(chosen) * self.spec.views, self._sampled(chosen)
 
     def batches(self, config: Config, start: int, stop: int) -> Iterator[Batch]:
-        batch, window = config.training.batch, self._window
-        order = ShowOrder(self.spec, window, config.seed, config.data.mirror)
+        window, count = self._window, self.ranks.count
+        batch, start, stop = config.training.batch // count, start // count, stop // count
+        order = ShowOrder(self.spec, window, config.seed, config.data.mirror, self.ranks.rank, count)
         buffer = self._opened()
         buffer.drain()
         requested: set[int] = set()
@@ -124,7 +130,8 @@ class StreamedPortraits:
             spec = self.spec
             slots = self._window.identities * spec.views
             shape = SlotShape(slots, self.resolution, self.parameter_count())
-            self._buffer = PortraitBuffer(Job(self._renderer, spec.seed, spec.views, shape), spec.processes)
+            processes = spec.workers or max(1, spec.processes // self.ranks.local_count)
+            self._buffer = PortraitBuffer(Job(self._renderer, spec.seed, spec.views, shape), processes)
         return self._buffer
 
     def _request(self, buffer: PortraitBuffer, order: ShowOrder, group: int) -> None:

@@ -28,7 +28,8 @@ class StreamSpec:
         views: views of each identity.
         seed: population, as in `ssgan synth`.
         reuse: how many times each rendered view is shown.
-        workers: processes that render; 0 means one a core, minus one for the trainer. It changes no example.
+        workers: processes that render, for each process that trains; 0 means one a core, minus one for the trainer,
+            shared among those that train. It changes no example.
     """
 
     heads: int = 20_000

@@ -1,0 +1,168 @@
+"""Where a run's first weights come from, when they are not random: a model, or what another run left to carry on.
+
+From a model come the generator and the settings that its images have annealed; the discriminator is new. It may
+make larger pictures than the model did, render more rays, or have finer maps: the 3D part is kept, and scales that
+the upsampler lacks begin as bilinear upsampling. From a carry come generator and discriminator of the same sizes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ssgan_core.checkpoints import ModelFile, load_model
+from ssgan_core.config import ModelConfig, config_from_json, config_to_json, model_config_from_json
+from ssgan_core.errors import SsganError
+from ssgan_core.layers import resize_bilinear
+from ssgan_core.parts import PartSchema
+from ssgan_core.training.augmentation import Adaptation
+from ssgan_core.training.carry import Carry, load_carry
+from ssgan_core.training.runs import newest_model
+from ssgan_core.training.state import TrainingState
+
+# Settings of the generator that change no weight, or only those that `fill` makes anew.
+_FREE = {"shell_width", "uniform_boundaries", "importance_boundaries", "backend"}
+_SIZES = {"resolution", "render_resolution", "part_resolution"}
+_SCALES = "upsampler.scales."
+_LAYOUT = "parts.layout_prior"
+
+
+class Origin(Protocol):
+    """Weights to begin with."""
+
+    def describe(self) -> dict[str, Any]:
+        """What a run remembers, to notice that it is continued with another origin; plain JSON values."""
+        ...
+
+    def fill(self, state: TrainingState) -> None:
+        """Put the weights into a fresh state.
+
+        Raises:
+            SsganError: they do not fit; the message names the setting, part or tensor.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FromModel:
+    """Begin with a model's generator."""
+
+    path: Path
+    model: ModelFile
+    config: ModelConfig
+
+    @classmethod
+    def open(cls, path: Path) -> FromModel:
+        """Read a model file, or the newest of a run folder.
+
+        Raises:
+            SsganError: there is none, it is damaged, or does not say what it holds.
+        """
+        path = newest_model(path) if path.is_dir() else path
+        model = load_model(path)
+        try:
+            config = model_config_from_json(model.metadata["config"]["model"], str(path))
+        except (KeyError, TypeError) as error:
+            raise SsganError(f"{path} does not say which generator it holds") from error
+        return cls(path, model, config)
+
+    def describe(self) -> dict[str, Any]:
+        return {"model": self.model.sha256}
+
+    def fill(self, state: TrainingState) -> None:
+        _check_parts(self.path, self.model.metadata.get("parts"), state.generator.schema)
+        _check_settings(
+            self.path, config_to_json(self.config), config_to_json(state.generator.config), _FREE | _SIZES
+        )
+        wanted = state.generator.state_dict()
+        found = dict(self.model.tensors)
+        if _LAYOUT in found and found[_LAYOUT].ndim == 3:
+            found[_LAYOUT] = resize_bilinear(found[_LAYOUT][None], wanted[_LAYOUT].shape[-1])[0]
+        for name, fresh in wanted.items():
+            if name.startswith(_SCALES) and name not in found:
+                # Without a residual a scale is the bilinear upsampling of what comes in.
+                found[name] = torch.zeros_like(fresh) if ".to_rgb." in name else fresh
+        # Smaller pictures need fewer scales.
+        found = {name: t for name, t in found.items() if name in wanted or not name.startswith(_SCALES)}
+        _check_tensors(self.path, wanted, found)
+        for generator in (state.generator, state.average):
+            generator.load_state_dict(found)
+        state.seen_before = _images_seen(self.path, self.model.metadata)
+
+
+@dataclass(frozen=True)
+class FromCarry:
+    """Go on with the generator and discriminator of another run."""
+
+    path: Path
+    carry: Carry
+
+    @classmethod
+    def open(cls, path: Path) -> FromCarry:
+        """Read a pair of files (see carry.load_carry)."""
+        return cls(path, load_carry(path))
+
+    def describe(self) -> dict[str, Any]:
+        return {"carry": self.carry.sha256}
+
+    def fill(self, state: TrainingState) -> None:
+        carry = self.carry
+        _check_parts(self.path, carry.parts, state.generator.schema)
+        recipe = config_from_json(carry.recipe, str(self.path))
+        _check_settings(
+            self.path, config_to_json(recipe.model), config_to_json(state.generator.config), _FREE
+        )
+        _check_tensors(self.path, state.generator.state_dict(), carry.generator)
+        _check_tensors(self.path, state.discriminator.state_dict(), carry.discriminator)
+        for generator in (state.generator, state.average):
+            generator.load_state_dict(carry.generator)
+        state.discriminator.load_state_dict(carry.discriminator)
+        state.seen_before = carry.images
+        if recipe.augmentation.mode == "adaptive":
+            state.adaptation = Adaptation(carry.augmentation)
+
+
+def _images_seen(path: Path, metadata: dict[str, Any]) -> int:
+    images = metadata.get("images_seen", 0)
+    if not isinstance(images, int) or images < 0:
+        raise SsganError(f"{path} names no number of images seen, but {images!r}")
+    return images
+
+
+def _check_parts(path: Path, rows: Any, schema: PartSchema) -> None:
+    theirs = PartSchema.from_json(rows)
+    if theirs.names != schema.names:
+        odd = sorted(set(theirs.names) ^ set(schema.names)) or ["their order"]
+        raise SsganError(
+            f"{path} has other parts than the data: {', '.join(odd)}", "begin with random weights instead"
+        )
+    for a, b in zip(theirs.parts, schema.parts, strict=True):
+        if (a.window, a.depth_start, a.depth_bound) != (b.window, b.depth_start, b.depth_bound):
+            raise SsganError(f"{path} has the part '{a.name}' in another window or depth than the data")
+
+
+def _check_settings(path: Path, theirs: dict[str, Any], ours: dict[str, Any], free: set[str]) -> None:
+    for field in fields(ModelConfig):
+        name = field.name
+        if name not in free and theirs[name] != ours[name]:
+            raise SsganError(
+                f"model.{name} is {theirs[name]} in {path}, but {ours[name]} in the recipe",
+                f"--set model.{name}={theirs[name]}",
+            )
+
+
+def _check_tensors(path: Path, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    for name, tensor in wanted.items():
+        if name not in found:
+            raise SsganError(f"{path} lacks the weights '{name}' that the recipe asks for")
+        if tensor.shape != found[name].shape:
+            raise SsganError(
+                f"{path}: the weights '{name}' have shape {list(found[name].shape)}, "
+                f"but the recipe asks for {list(tensor.shape)}"
+            )
+    if strangers := sorted(set(found) - set(wanted)):
+        raise SsganError(f"{path} holds weights that the recipe does not know: '{strangers[0]}'")

@@ -1,0 +1,143 @@
+"""One optimisation step after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ssgan_core.cameras import mirror_label
+from ssgan_core.config import Config
+from ssgan_core.errors import SsganError
+from ssgan_core.training.data import Batch, TrainingSource
+from ssgan_core.training.ema import update_average
+from ssgan_core.training.facts import DataFacts
+from ssgan_core.training.phases import Phases
+from ssgan_core.training.ranks import ALONE, Ranks
+from ssgan_core.training.schedule import Schedule
+from ssgan_core.training.state import TrainingState
+from ssgan_core.training.warmup import Warmup
+
+_MOST_BAD_STEPS = 5
+
+
+class Trainer:
+    """Takes the steps of a recipe; all ranks take them together.
+
+    Attributes:
+        skipped_updates: how many updates of a network were left out so far, because a gradient was not finite.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        state: TrainingState,
+        source: TrainingSource,
+        facts: DataFacts,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.config = config
+        self.state = state
+        self.ranks = ranks
+        self.schedule = Schedule(config)
+        self.phases = Phases(config, state.generator, state.discriminator, source.has_depth, device)
+        self.warmup = (
+            Warmup(self.phases, source.parameter_count(), facts.part_areas)
+            if config.training.warmup_kimg
+            else None
+        )
+        self.labels = _with_mirrored(facts.labels) if config.data.mirror else facts.labels
+        self.device = device
+        self.skipped_updates = 0
+        self._bad_steps = 0
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Show one batch (this rank's share of it): returns the loss terms.
+
+        Raises:
+            SsganError: several steps in a row had gradients that are not finite.
+        """
+        skipped_before = self.skipped_updates
+        state, training = self.state, self.config.training
+        state.generator.set_shell_width(self.schedule.shell_width(state.age))
+        seed = self.config.seed * 1_000_003 + state.steps + self.ranks.seed_offset
+        rng = torch.Generator().manual_seed(seed)
+        if self.warmup is not None and self.schedule.is_warmup(state.images):
+            terms = self.warmup.phase(batch, rng)
+            self._update_generator()
+        else:
+            terms = self._adversarial_step(batch, rng)
+        self._bad_steps = 0 if self.skipped_updates == skipped_before else self._bad_steps + 1
+        if self._bad_steps == _MOST_BAD_STEPS:
+            raise self.divergence()
+        state.images += training.batch
+        state.steps += 1
+        update_average(state.average, state.generator, self.schedule.ema_decay(state.age))
+        return {name: value.detach() for name, value in terms.items()}
+
+    def divergence(self) -> SsganError:
+        """The error for a run whose numbers left the finite."""
+        return SsganError(
+            f"training diverged after {self.state.images} images: numbers that are not finite",
+            "resume from the last snapshot with a lower learning rate or a larger R1 gamma",
+        )
+
+    def _adversarial_step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        state, config = self.state, self.config
+        circumstances = state.age, state.adaptation.probability
+        state.discriminator.requires_grad_(False)
+        terms = self.phases.generator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
+        self._update_generator()
+        state.discriminator.requires_grad_(True)
+        terms |= self.phases.discriminator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
+        self._update_discriminator([terms["sign_real"]])
+        if state.steps % config.training.r1_interval == 0:
+            terms |= self.phases.penalty_phase(batch, rng, *circumstances)
+            self._update_discriminator()
+        if config.augmentation.mode == "adaptive":
+            state.adaptation.observe(float(terms["sign_real"]), config.training.batch, config.augmentation)
+        return terms
+
+    def _draw_labels(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        if self.phases.relativistic:
+            return batch.labels
+        chosen = torch.randint(len(self.labels), (len(batch.labels),), generator=rng)
+        return self.labels[chosen].to(self.device)
+
+    def _update_generator(self) -> None:
+        state = self.state
+        # The mean of w is tracked on each rank's own samples; averaged, it is that of all.
+        lr = self.schedule.generator_lr(state.images)
+        self._update(state.generator_optimiser, lr, [state.generator.mapping.mean])
+
+    def _update_discriminator(self, alongside: Sequence[Tensor] = ()) -> None:
+        lr = self.schedule.discriminator_lr(self.state.images)
+        self._update(self.state.discriminator_optimiser, lr, alongside)
+
+    def _update(self, optimiser: torch.optim.Adam, lr: float, alongside: Sequence[Tensor]) -> None:
+        """Take the step with the ranks' mean gradients, unless one is not finite.
+
+        Args:
+            alongside: what else the ranks average, in the same reduction.
+        """
+        gradients = [
+            p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None
+        ]
+        self.ranks.average([*gradients, *alongside])
+        if _all_finite(gradients):
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+            optimiser.step()
+        else:
+            self.skipped_updates += 1
+        optimiser.zero_grad(set_to_none=True)
+
+
+def _all_finite(tensors: Sequence[Tensor]) -> bool:
+    return bool(torch.stack([tensor.sum() for tensor in tensors]).isfinite().all())
+
+
+def _with_mirrored(labels: Tensor) -> Tensor:
+    return torch.cat([labels, torch.from_numpy(mirror_label(labels.numpy()))])

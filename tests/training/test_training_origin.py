@@ -1,0 +1,207 @@
+"""Beginning with weights of another run: the same pictures, larger ones, and refusals that name what differs."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from recipes import recipe
+
+from ssgan_core.checkpoints import load_model, write_tensors
+from ssgan_core.config import load_config
+from ssgan_core.errors import SsganError
+from ssgan_core.layers import up2
+from ssgan_core.parts import PORTRAIT, PartSchema
+from ssgan_core.synthesis import load_generator
+from ssgan_core.training import runs
+from ssgan_core.training.augmentation import Adaptation
+from ssgan_core.training.carry import carry_paths, load_carry, save_carry
+from ssgan_core.training.loop import train
+from ssgan_core.training.origin import FromCarry, FromModel
+from ssgan_core.training.schedule import Schedule
+from ssgan_core.training.state import TrainingState
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def begun(heads, tmp_path_factory):
+    """A run of two steps with a probability of its own."""
+    run = tmp_path_factory.mktemp("begun") / "run"
+    train(heads, recipe({"mode": "adaptive", "probability": 0.25}, kimg=0.008), run, device=CPU)
+    return run
+
+
+def fresh(model=None, schema=PORTRAIT, augmentation=None):
+    return TrainingState.create(recipe(augmentation, model), schema, CPU)
+
+
+def look(generator):
+    codes = generator.map(torch.randn(2, 16, generator=torch.Generator().manual_seed(0)))
+    labels = torch.eye(4).flatten().repeat(2, 1)
+    labels[:, [5, 10]], labels[:, 11] = -1, 2.7
+    intrinsics = torch.tensor([4.2647, 0, 0.5, 0, 4.2647, 0.5, 0, 0, 1]).repeat(2, 1)
+    with torch.no_grad():
+        return generator(codes, torch.cat([labels, intrinsics], 1))
+
+
+def test_the_generator_begins_as_the_model_and_the_discriminator_anew(begun):
+    state, untouched = fresh(), fresh()
+    FromModel.open(begun).fill(state)
+    model, _ = load_generator(begun, CPU)
+    for generator in (state.generator, state.average):
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(generator.state_dict()[name], tensor), name
+    assert torch.equal(state.discriminator.from_image.weight, untouched.discriminator.from_image.weight)
+    assert (state.images, state.seen_before, state.age) == (0, 8, 8)
+
+
+def test_a_higher_resolution_begins_as_bilinear_upsampling(begun):
+    state = fresh({"resolution": 64})
+    FromModel.open(begun).fill(state)
+    before, after = look(load_generator(begun, CPU)[0]), look(state.average)
+    assert after.image.shape[-1] == 64
+    torch.testing.assert_close(after.low_image, before.low_image)
+    torch.testing.assert_close(after.low_mask, before.low_mask)
+    torch.testing.assert_close(after.image, up2(up2(before.image)))
+    loss = state.generator(state.generator.map(torch.randn(1, 16)), torch.zeros(1, 25) + look_label()).image
+    loss.square().sum().backward()
+    assert state.generator.upsampler.scales[2].to_rgb.weight.grad.abs().max() > 0  # and it can learn
+
+
+def look_label():
+    label = torch.eye(4).flatten()
+    label[[5, 10]], label[11] = -1, 2.7
+    return torch.cat([label, torch.tensor([4.2647, 0, 0.5, 0, 4.2647, 0.5, 0, 0, 1])])
+
+
+def test_finer_maps_more_rays_and_smaller_pictures_keep_what_they_can(begun):
+    before = look(load_generator(begun, CPU)[0])
+    state = fresh({"part_resolution": 16})
+    FromModel.open(begun).fill(state)
+    assert state.generator.parts.layout_prior.shape[-1] == 16
+    assert (look(state.average).low_mask - before.low_mask).abs().mean() < 0.05
+    state = fresh({"render_resolution": 16})
+    FromModel.open(begun).fill(state)
+    low = look(state.average).low_image
+    assert (torch.nn.functional.avg_pool2d(low, 2) - before.low_image).abs().mean() < 0.05
+    assert not state.generator.upsampler.scales
+
+
+def test_other_sizes_and_parts_are_named(begun):
+    with pytest.raises(SsganError, match=r"model\.latent is 16 in .*, but 32 in the recipe"):
+        FromModel.open(begun).fill(fresh({"latent": 32}))
+    with pytest.raises(SsganError, match=r"model\.upsampler_width"):
+        FromModel.open(begun).fill(fresh({"upsampler_width": 32}))
+    with pytest.raises(SsganError, match="other parts than the data: hat"):
+        FromModel.open(begun).fill(fresh(schema=PartSchema(PORTRAIT.parts[:-2] + PORTRAIT.parts[-1:])))
+    moved = replace(PORTRAIT.parts[3], depth_start=0.5)
+    schema = PartSchema((*PORTRAIT.parts[:3], moved, *PORTRAIT.parts[4:]))
+    with pytest.raises(SsganError, match="the part 'brows' in another window or depth"):
+        FromModel.open(begun).fill(fresh(schema=schema))
+
+
+def test_weights_that_do_not_fit_their_own_recipe_are_named(begun, tmp_path):
+    model = load_model(runs.newest_model(begun))
+    path = tmp_path / "model.safetensors"
+    for tensors, words in [
+        ({**model.tensors, "mapping.mean": torch.zeros(3)}, r"'mapping.mean' have shape \[3\]"),
+        ({k: v for k, v in model.tensors.items() if k != "mapping.mean"}, "lacks the weights 'mapping.mean'"),
+        ({**model.tensors, "extra": torch.zeros(1)}, "does not know: 'extra'"),
+    ]:
+        write_tensors(path, "model", tensors, model.metadata)
+        with pytest.raises(SsganError, match=words):
+            FromModel.open(path).fill(fresh())
+    write_tensors(path, "model", model.tensors, {"config": 3})
+    with pytest.raises(SsganError, match="does not say which generator"):
+        FromModel.open(path)
+
+
+def test_a_run_goes_on_from_a_model_and_its_annealing_too(heads, begun, tmp_path):
+    run, config, origin = tmp_path / "run", recipe(kimg=0.008), FromModel.open(begun)
+    steps = iter([True])
+    stopped = train(heads, config, run, device=CPU, origin=origin, should_stop=lambda: next(steps))
+    assert stopped.images == 4
+    assert load_model(stopped.model).metadata["images_seen"] == 12
+    result = train(heads, config, run, device=CPU)  # holds a state, so the origin is needed no more
+    assert result.finished
+    straight = train(heads, config, tmp_path / "straight", device=CPU, origin=origin)
+    for name, tensor in load_model(straight.model).tensors.items():
+        assert torch.equal(tensor, load_model(result.model).tensors[name]), name
+    first, last = runs.read_stats(run)[0], runs.read_stats(run)[-1]
+    model_layout = load_model(runs.newest_model(begun)).tensors["parts.layout_prior"]
+    assert torch.equal(load_model(result.model).tensors["parts.layout_prior"], model_layout)
+    texel = 0.1  # the shells' least width here
+    assert first["shell_width"] == pytest.approx(max(Schedule(config).shell_width(8), texel))
+    assert last["images"] == 8
+
+
+def test_another_origin_does_not_continue_a_run(heads, begun, tmp_path):
+    run, config = runs.create_run(tmp_path, "run"), recipe(kimg=0.008)
+    model, carry = FromModel.open(begun), FromCarry.open(begun)
+    train(heads, config, run, device=CPU, origin=model, should_stop=lambda: True)
+    assert runs.unfinished_run(tmp_path, "run", config, heads, model.describe()) == run
+    assert runs.unfinished_run(tmp_path, "run", config, heads) is None
+    with pytest.raises(SsganError, match="begun with other weights"):
+        train(heads, config, run, device=CPU, origin=carry)
+    (run / runs.STATE_NAME).unlink()
+    with pytest.raises(SsganError, match="begun with other weights"):
+        train(heads, config, run, device=CPU)
+
+
+def test_what_is_carried_comes_back_within_half_precision(begun):
+    before = TrainingState.create(recipe({"mode": "adaptive"}), PORTRAIT, CPU)
+    before.restore(begun)
+    after = fresh(augmentation={"mode": "adaptive"})
+    FromCarry.open(begun).fill(after)
+    pairs = [
+        (before.average, after.average),
+        (before.average, after.generator),
+        (before.discriminator, after.discriminator),
+    ]
+    for one, two in pairs:
+        for name, tensor in one.state_dict().items():
+            torch.testing.assert_close(
+                two.state_dict()[name], tensor, rtol=1e-3, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+            )
+    assert (after.age, after.images) == (8, 0)
+    assert after.adaptation == Adaptation(0.25)
+
+
+def test_values_beyond_half_precision_stay_whole(tmp_path):
+    state = fresh()
+    state.average.mapping.mean[0] = 1e9
+    save_carry(tmp_path, state, recipe())
+    assert load_carry(tmp_path).generator["mapping.mean"][0] == 1e9
+
+
+def test_files_of_two_runs_are_no_pair(begun, tmp_path):
+    state = fresh()
+    own = save_carry(tmp_path, state, recipe())
+    theirs = carry_paths(begun, 8)
+    own[1].write_bytes(theirs[1].read_bytes())
+    with pytest.raises(SsganError, match="does not belong to"):
+        load_carry(own[0])
+    own[1].unlink()
+    with pytest.raises(SsganError, match="no carry at"):
+        load_carry(own[0])
+    with pytest.raises(SsganError, match="not named like"):
+        load_carry(runs.newest_model(begun))
+    with pytest.raises(SsganError, match=r"holds no carry"):
+        load_carry(begun.parent)
+    damaged = bytearray(own[0].read_bytes())
+    damaged[-3] ^= 1
+    own[0].write_bytes(bytes(damaged))
+    with pytest.raises(SsganError, match="sha256"):
+        load_carry(own[0])
+
+
+def test_a_carry_of_other_sizes_is_refused(begun):
+    with pytest.raises(SsganError, match=r"model\.resolution is 16"):
+        FromCarry.open(begun).fill(fresh({"resolution": 32}))
+
+
+def test_the_shipped_size_fits_into_15_mib_a_file(tmp_path):
+    config = load_config("256")
+    state = TrainingState.create(config, PORTRAIT, CPU)
+    for path in save_carry(tmp_path, state, config):
+        assert path.stat().st_size < 15 * 2**20, path
