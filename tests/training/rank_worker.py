@@ -30,15 +30,15 @@ CONFIG = recipe(
 class Recording(StoredPortraits):
     """Remembers which examples were shown; may break off."""
 
-    shown: list
+    recorded: list
     lasting = 1_000
 
     def batches(self, config, start, stop):
-        self.shown = []
+        self.recorded = []
         for batch in super().batches(config, start, stop):
-            if len(self.shown) == self.lasting:
+            if len(self.recorded) == self.lasting:
                 raise SsganError("this rank's data broke off", "mend it")
-            self.shown.append([[int(i), bool(m)] for i, m in zip(batch.indices, batch.mirrored, strict=True)])
+            self.recorded.append([[int(i), bool(m)] for i, m in zip(batch.indices, batch.mirrored, strict=True)])
             yield batch
 
 
@@ -47,15 +47,15 @@ def main(data: str, folder: Path) -> None:
     create = TrainingState.create
     TrainingState.create = lambda *arguments: states.append(create(*arguments)) or states[-1]
     with joined() as ranks:
-        source = Recording(PortraitDataset.open(Path(data)), ranks)
+        source = Recording(PortraitDataset.open(Path(data)), ranks=ranks)
 
         def run(name: str, stop_after: int = 1_000) -> None:
-            stop = lambda: ranks.rank == 1 and len(source.shown) >= stop_after  # noqa: E731
+            stop = lambda: ranks.rank == 1 and len(source.recorded) >= stop_after  # noqa: E731
             result = train(
                 source, CONFIG, folder / name, device=torch.device("cpu"), ranks=ranks, should_stop=stop
             )
             print(json.dumps({
-                "images": result.images, "finished": result.finished, "shown": source.shown,
+                "images": result.images, "finished": result.finished, "shown": source.recorded,
                 "digest": digest(states[-1]), "probability": states[-1].adaptation.probability,
             }), flush=True)  # fmt: skip
 

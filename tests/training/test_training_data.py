@@ -195,7 +195,7 @@ def test_streams_have_no_entries_to_choose_from(monkeypatch):
     for options in (DataOptions(where={"seed": 1}), DataOptions(balance_yaw=2)):
         with pytest.raises(SsganError, match="need a stored data set"):
             open_source("synth:heads=3", 16, options)
-    opened = lambda spec, size: (spec.heads, size)  # noqa: E731
+    opened = lambda spec, size, ranks: (spec.heads, size)  # noqa: E731
     monkeypatch.setattr("ssgan_core.training.streaming.source.StreamedPortraits", opened)
     assert open_source("synth:heads=3", 16, DataOptions(skip_duplicates=True)) == (3, 16)
 
