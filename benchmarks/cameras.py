@@ -69,7 +69,8 @@ def main() -> None:
 def estimate(finder: FindsFace, image: np.ndarray) -> np.ndarray | None:
     """Yaw, pitch, raw radius, crop side over picture side, roll and error [6]; None where no face is found."""
     try:
-        view = pose.solve(finder(image).points)
+        face = finder(image)
+        view = pose.solve(face.points, face.correction)
         pose.check(view)
     except SsganError:
         return None
@@ -145,7 +146,7 @@ def slopes(finder: FindsFace, people: list[tuple[int, int]], size: int) -> dict[
                     continue
                 kinds["network"].append((angle, turned[axis]))
                 for kind, shape in (("solver", mesh), ("head", world)):
-                    view = pose.solve(pose.project(shape, label) * size, corrected=False)
+                    view = pose.solve(pose.project(shape, label) * size)
                     kinds[kind].append((angle, (view.yaw, view.pitch)[axis]))
         result[name] = {
             kind: slope(*np.array(pairs).T) if pairs else float("nan") for kind, pairs in kinds.items()

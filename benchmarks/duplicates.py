@@ -179,7 +179,12 @@ def _cutter() -> Callable[[np.ndarray], np.ndarray]:
     from ssgan_core.preparation.faces import FaceFinder
 
     find_face = FaceFinder()
-    return lambda photo: cut_photo(photo, pose.solve(find_face(np.ascontiguousarray(photo)).points).crop, 128)
+
+    def crop(photo: np.ndarray) -> np.ndarray:
+        face = find_face(np.ascontiguousarray(photo))
+        return cut_photo(photo, pose.solve(face.points, face.correction).crop, 128)
+
+    return crop
 
 
 def _options() -> argparse.Namespace:

@@ -66,7 +66,7 @@ def looks(data: PortraitDataset, limit: int) -> tuple[np.ndarray, np.ndarray, np
     for index in range(min(len(data), limit)):
         try:
             face = find(data.image(index))
-            view = pose.solve(face.points, corrected=False)
+            view = pose.solve(face.points)
         except SsganError:
             continue
         position = cameras.split_label(data.labels[index])[0][:3, 3]

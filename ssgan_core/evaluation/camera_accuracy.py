@@ -38,7 +38,8 @@ def face_estimator(weights_dir: Path | None = None) -> Estimator:
         if len(image) < LEAST_SIDE:
             image = cv2.resize(image, (LEAST_SIDE, LEAST_SIDE), interpolation=cv2.INTER_CUBIC)
         try:
-            view = pose.solve(finder(image).points)
+            face = finder(image)
+            view = pose.solve(face.points, face.correction)
             pose.check(view)
         except SsganError:
             return None

@@ -190,7 +190,7 @@ def _entry(source: _Source, face: Face, number: int | None, recipe: Recipe, netw
     height, width = picture.shape[:2]
     if number is not None:
         check(face, width, height)  # the finder has checked the face that it chose itself
-    view = pose.solve(face.points)
+    view = pose.solve(face.points, face.correction)
     pose.check(view)
     yaw, pitch = (float(angle) for angle in np.rad2deg([view.yaw, view.pitch]))
     pixels = scale * face_pixels(face.points)

@@ -13,6 +13,7 @@ from ssgan_core.errors import SsganError
 from ssgan_core.preparation.detection import FaceBox, FaceDetector
 from ssgan_core.preparation.landmarks import FaceMesh
 from ssgan_core.preparation.mesh import canonical_mesh
+from ssgan_core.preparation.pose import Correction, face_mesh_correction
 
 MOST_FACES = 100
 """Of one photo."""
@@ -29,12 +30,14 @@ class Face:
         points: [468, 3] as `landmarks.FaceMesh.points` gives them.
         score: 0..1, of the detection.
         others: how many more faces the photo shows; of the largest face, at the same scale.
+        correction: what the points' network is known to be off by, for `pose.solve`.
     """
 
     box: np.ndarray
     points: np.ndarray
     score: float
     others: int
+    correction: Correction | None = None
 
 
 class FindsFace(Protocol):
@@ -74,6 +77,7 @@ class FaceFinder:
         """
         self._detector = detector or FaceDetector(weights_dir)
         self._mesh = FaceMesh(canonical_mesh().mirror, weights_dir)
+        self._correction = face_mesh_correction()
 
     def __call__(self, photo: np.ndarray) -> Face:
         """The largest usable face of photo [H, W, 3], uint8 RGB.
@@ -85,7 +89,7 @@ class FaceFinder:
             for face in faces:
                 points = self._mesh.points(photo, face)
                 if points is not None:
-                    found = Face(face.box, points, face.score, len(faces) - 1)
+                    found = Face(face.box, points, face.score, len(faces) - 1, self._correction)
                     check(found, photo.shape[1], photo.shape[0])
                     return found
         raise SsganError("no face was found")
@@ -105,7 +109,7 @@ class FaceFinder:
                 continue
             points = self._mesh.points(photo, face)
             if points is not None and not any(_holds(other.points, _box(points)) for other in found):
-                found.append(Face(face.box, points, face.score, 0))
+                found.append(Face(face.box, points, face.score, 0, self._correction))
         if not found:
             raise SsganError("no face was found")
         found.sort(key=lambda face: -face_pixels(face.points))

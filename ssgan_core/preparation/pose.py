@@ -14,8 +14,8 @@ photo's points
    onto the canonical mesh as the label's camera sees it, which removes the roll and puts the face where the
    label says.
 3. Twice is enough: the angles move by 0.03 degrees in the second round.
-4. What the network that finds the points is known to be off by is added to the angles (`pose_correction.json`, made
-   by tools/pose_correction.py), and the crop fitted once more.
+4. What the network that found the points is known to be off by is added to the angles (of FaceMesh:
+   `pose_correction.json`, made by tools/pose_correction.py), and the crop fitted once more.
 
 Mouth, jaw and chin move with the expression and are left out.
 """
@@ -97,8 +97,8 @@ class Correction:
 
 
 @lru_cache(maxsize=1)
-def shipped_correction() -> Correction:
-    """The correction for FaceMesh's points."""
+def face_mesh_correction() -> Correction:
+    """What `landmarks.FaceMesh` is off by on synthetic portraits."""
     content = read_json(CORRECTION_FILE)
     arrays = [np.array(content[name], np.float64) for name in ("mean", "slopes", "offset")]
     for array in arrays:  # shared by everyone
@@ -106,12 +106,12 @@ def shipped_correction() -> Correction:
     return Correction(*arrays)
 
 
-def solve(points: np.ndarray, corrected: bool = True) -> View:
+def solve(points: np.ndarray, correction: Correction | None = None) -> View:
     """Camera and crop of photo landmarks [468, 2 or 3], in photo pixels.
 
     Args:
         points: the landmarks.
-        corrected: whether the network's known errors are taken back; they are FaceMesh's.
+        correction: of the network that found them; None for points that are exact.
 
     Raises:
         SsganError: the points are no face.
@@ -129,8 +129,8 @@ def solve(points: np.ndarray, corrected: bool = True) -> View:
         seen = project(model, cameras.label(yaw, pitch))
         crop = fitted_crop(image, seen)
     error = float(np.sqrt(((crop.to_crop(image) - seen) ** 2).sum(axis=1).mean()))
-    if corrected:
-        more = shipped_correction().of(crop.to_crop(np.asarray(points, np.float64)[:, :2]))
+    if correction is not None:
+        more = correction.of(crop.to_crop(np.asarray(points, np.float64)[:, :2]))
         yaw, pitch = yaw + float(more[0]), pitch + float(more[1])
         crop = fitted_crop(image, project(model, cameras.label(yaw, pitch)))
     return View(crop, yaw, pitch, raw_radius, error)

@@ -22,7 +22,7 @@ from ssgan_core.preparation.handled import HandledPhotos
 from ssgan_core.preparation.masks import DEFAULT_LAYOUT, MaskSource
 from ssgan_core.preparation.mesh import canonical_mesh
 from ssgan_core.preparation.photos import Photo, find_photos
-from ssgan_core.preparation.pose import shipped_correction
+from ssgan_core.preparation.pose import face_mesh_correction
 from ssgan_core.preparation.quality import Filters
 from ssgan_core.preparation.report import Report, SkippedFace
 from ssgan_core.preparation.workers import outcomes
@@ -77,7 +77,7 @@ def prepare(
     made_with = {
         "networks": dict(backends.networks),
         "mesh": canonical_mesh().sha256,
-        "pose_correction": shipped_correction().sha256,
+        "pose_correction": face_mesh_correction().sha256,
     }
     if source:
         made_with["mask_layout"] = mask_layout

@@ -40,6 +40,11 @@ def photo() -> np.ndarray:
     return read_image(Path(__file__).with_name("pictures") / "collins.jpg")
 
 
+def solved(finder: FaceFinder, photo: np.ndarray) -> pose.View:
+    face = finder(photo)
+    return pose.solve(face.points, face.correction)
+
+
 def test_a_face_is_found_where_it_is(finder, photo):
     face = finder(photo)
     assert face.others == 0
@@ -49,18 +54,18 @@ def test_a_face_is_found_where_it_is(finder, photo):
 
 
 def test_mirroring_the_photo_mirrors_the_camera(finder, photo):
-    view = pose.solve(finder(photo).points)
-    twin = pose.solve(finder(np.ascontiguousarray(photo[:, ::-1])).points)
+    view = solved(finder, photo)
+    twin = solved(finder, np.ascontiguousarray(photo[:, ::-1]))
     assert abs(view.yaw + twin.yaw) < 1 * DEGREE
     assert abs(view.pitch - twin.pitch) < 1 * DEGREE
 
 
 def test_turning_and_shrinking_the_photo_leaves_the_camera(finder, photo):
-    view = pose.solve(finder(photo).points)
+    view = solved(finder, photo)
     pose.check(view)
     turned = np.ascontiguousarray(np.rot90(photo))
     small = cut_photo(photo, pose.Crop((128.0, 128.0), 256.0, 0.0), 128)
-    for other in (pose.solve(finder(turned).points), pose.solve(finder(small).points)):
+    for other in (solved(finder, turned), solved(finder, small)):
         assert abs(view.yaw - other.yaw) < 2.5 * DEGREE
         assert abs(view.pitch - other.pitch) < 2.5 * DEGREE
 

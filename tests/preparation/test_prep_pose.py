@@ -52,7 +52,7 @@ def test_the_frontal_camera_sees_the_face_where_eg3d_crops_have_it():
 )
 def test_known_cameras_and_crops_are_recovered(yaw, pitch, scale, turn, shift):
     points = photographed(yaw * DEGREE, pitch * DEGREE, scale, turn, shift)
-    view = pose.solve(points, corrected=False)
+    view = pose.solve(points)
     assert abs(view.yaw / DEGREE - yaw) < 0.1
     assert abs(view.pitch / DEGREE - pitch) < 0.1
     assert view.crop.side == pytest.approx(scale, rel=2e-3)
@@ -111,7 +111,7 @@ def test_points_that_are_no_face_are_an_error_or_fail_the_gate():
 
 def test_the_correction_belongs_to_the_mesh_and_is_the_same_for_mirror_images():
     assert read_json(pose.CORRECTION_FILE)["mesh"] == MESH.sha256
-    correction = pose.shipped_correction()
+    correction = pose.face_mesh_correction()
     rng = np.random.default_rng(0)
     for _ in range(20):
         points = MESH.points[:, :2] + 0.5 + 0.01 * rng.standard_normal((468, 2))
@@ -136,8 +136,8 @@ def test_the_correction_is_linear_and_bounded():
 
 def test_a_corrected_camera_is_the_solved_one_plus_the_correction_and_its_crop_follows():
     points = photographed(0.2, 0.25, 300, 0.1, (40, 70))
-    plain, view = pose.solve(points, corrected=False), pose.solve(points)
-    added = pose.shipped_correction().of(plain.crop.to_crop(points))
+    plain, view = pose.solve(points), pose.solve(points, pose.face_mesh_correction())
+    added = pose.face_mesh_correction().of(plain.crop.to_crop(points))
     assert [view.yaw - plain.yaw, view.pitch - plain.pitch] == pytest.approx(added)
     assert np.abs(added).max() > 0.2 * DEGREE
     seen = pose.project(MESH.points[MESH.rigid], cameras.label(view.yaw, view.pitch))

@@ -38,7 +38,9 @@ class Recording(StoredPortraits):
         for batch in super().batches(config, start, stop):
             if len(self.recorded) == self.lasting:
                 raise SsganError("this rank's data broke off", "mend it")
-            self.recorded.append([[int(i), bool(m)] for i, m in zip(batch.indices, batch.mirrored, strict=True)])
+            self.recorded.append(
+                [[int(i), bool(m)] for i, m in zip(batch.indices, batch.mirrored, strict=True)]
+            )
             yield batch
 
 
