@@ -11,18 +11,16 @@ above the weights; `eager` runs the same work without CUDA graphs and half preci
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.smooth_head import labels, smooth_head
-from benchmarks.timing import Cost, cost, machine
+from benchmarks.smooth_head import labels, layout_prior
+from benchmarks.timing import cost, report, row
 from ssgan_core.config import load_config
+from ssgan_core.layers import place
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator
 from ssgan_core.parts import PORTRAIT
@@ -40,23 +38,19 @@ def main() -> None:
         else {recipe: untrained(recipe, device) for recipe in options.recipe}
     )
     rows = [
-        row
+        measured
         for name, generator in generators.items()
         for batch in options.batch
-        for row in measure(name, generator, batch, options)
+        for measured in measure(name, generator, batch, options)
     ]
-    table = Table(title=machine(options.device))
-    for column in ("generator", "batch", "work", "ms", "images/s", "MiB"):
-        table.add_column(column, justify="left" if column in ("generator", "work") else "right")
-    for row in rows:
-        ms, mib = Cost(row["ms"], row["mib"]).cells()
-        table.add_row(
-            row["generator"], str(row["batch"]), row["work"], ms, f"{row['images_per_second']:.1f}", mib
-        )
-    Console().print(table)
-    for name, generator in generators.items():
-        print(f"{name}: {sum(weight.numel() for weight in generator.parameters()) / 1e6:.2f} M parameters")
-    print(json.dumps({"machine": machine(options.device), "results": rows}))
+    report(
+        rows,
+        options.device,
+        [
+            f"{name}: {sum(weight.numel() for weight in generator.parameters()) / 1e6:.2f} M parameters"
+            for name, generator in generators.items()
+        ],
+    )
 
 
 def untrained(recipe: str, device: torch.device) -> Generator:
@@ -64,12 +58,9 @@ def untrained(recipe: str, device: torch.device) -> Generator:
     torch.manual_seed(0)
     config = load_config(recipe).model
     generator = Generator(config, PORTRAIT)
-    head = smooth_head(config.part_resolution, channels=1, parts=len(PORTRAIT.foreground))
-    generator.parts.layout_prior.copy_(head.optical_depth[0].expm1().clamp(min=1e-3).log())
-    generator.to(device).eval().requires_grad_(False)
-    if device.type == "cuda":
-        generator.upsampler.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return generator
+    generator.parts.layout_prior.copy_(layout_prior(config.part_resolution, len(PORTRAIT.foreground)))
+    place(generator, device)
+    return generator.eval().requires_grad_(False)
 
 
 def measure(name: str, generator: Generator, batch: int, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -88,16 +79,10 @@ def measure(name: str, generator: Generator, batch: int, options: argparse.Names
     }
     if device.type == "cuda":
         works["from codes, eager"] = lambda: _eager(generator, codes, cameras)
-    rows = []
-    for work, run in works.items():
-        found = cost(run, options.device, options.repeats)
-        rows.append(
-            {
-                "generator": name, "batch": batch, "work": work, "ms": found.ms, "mib": found.mib,
-                "images_per_second": 1000 * batch / found.ms,
-            }
-        )  # fmt: skip
-    return rows
+    return [
+        row({"generator": name, "work": work}, batch, cost(run, options.device, options.repeats))
+        for work, run in works.items()
+    ]
 
 
 def _eager(generator: Generator, codes: Codes, cameras: torch.Tensor) -> object:

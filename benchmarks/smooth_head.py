@@ -75,6 +75,11 @@ def smooth_head(
     )
 
 
+def layout_prior(size: int, parts: int) -> Tensor:
+    """Opacity logits [parts, size, size] that give untrained part generators the layout of a smooth head."""
+    return smooth_head(size, channels=1, parts=parts).optical_depth[0].expm1().clamp(min=1e-3).log()
+
+
 def labels(batch: int, yaw: float = 0.35, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
     """Camera labels [batch, 25], yaw spread evenly over +-yaw; a single camera looks from +yaw."""
     yaws = np.linspace(yaw, -yaw, batch)

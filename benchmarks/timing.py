@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from rich.console import Console
+from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,28 @@ def machine(device: str) -> str:
     if device.startswith("cuda"):
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def row(names: dict[str, Any], batch: int, found: Cost) -> dict[str, Any]:
+    """One line of a report on batches of portraits: what was done, and what it cost."""
+    return {
+        **names, "batch": batch, "ms": found.ms, "mib": found.mib, "images_per_second": 1000 * batch / found.ms,
+    }  # fmt: skip
+
+
+def report(rows: Sequence[dict[str, Any]], device: str, notes: Sequence[str] = ()) -> None:
+    """Print a table of `row`s, notes below it and, last, one line of JSON."""
+    table = Table(title=machine(device))
+    names = [name for name in rows[0] if name not in ("ms", "mib", "images_per_second")]
+    for name in (*names, "ms", "images/s", "MiB"):
+        table.add_column(name, justify="left" if isinstance(rows[0].get(name), str) else "right")
+    for one in rows:
+        ms, mib = Cost(one["ms"], one["mib"]).cells()
+        table.add_row(*(str(one[name]) for name in names), ms, f"{one['images_per_second']:.1f}", mib)
+    Console().print(table)
+    for note in notes:
+        print(note)
+    print(json.dumps({"machine": machine(device), "results": rows}))
 
 
 def _gpu_cost(work: Callable[[], None], device: str, repeats: int) -> Cost:

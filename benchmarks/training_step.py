@@ -10,16 +10,13 @@ a recipe's warm-up is passed over.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.smooth_head import labels, smooth_head
-from benchmarks.timing import Cost, cost, machine
+from benchmarks.smooth_head import labels, layout_prior
+from benchmarks.timing import Cost, cost, report, row
 from ssgan_core.config import Config, load_config
 from ssgan_core.parts import PORTRAIT, PartSchema
 from ssgan_core.training.data import Batch
@@ -40,17 +37,8 @@ def main() -> None:
     options = _options()
     if options.threads:
         torch.set_num_threads(options.threads)
-    rows = [row for recipe in options.recipe for row in measure(recipe, options)]
-    table = Table(title=machine(options.device))
-    for column in ("recipe", "batch", "phase", "ms", "images/s", "MiB"):
-        table.add_column(column, justify="left" if column in ("recipe", "phase") else "right")
-    for row in rows:
-        ms, mib = Cost(row["ms"], row["mib"]).cells()
-        table.add_row(
-            row["recipe"], str(row["batch"]), row["phase"], ms, f"{row['images_per_second']:.1f}", mib
-        )
-    Console().print(table)
-    print(json.dumps({"machine": machine(options.device), "results": rows}))
+    rows = [measured for recipe in options.recipe for measured in measure(recipe, options)]
+    report(rows, options.device)
 
 
 def measure(recipe: str, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -70,23 +58,19 @@ def measure(recipe: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     without = cost(lambda: step(1), options.device, options.repeats)
     mib = None if with_r1.mib is None or without.mib is None else max(with_r1.mib, without.mib)
     amortised = Cost((with_r1.ms + (interval - 1) * without.ms) / interval, mib)
-    size = config.training.batch
+    phases = {"without R1": without, "with R1": with_r1, f"R1 every {interval}": amortised}
     return [
-        {
-            "recipe": recipe, "batch": size, "phase": phase, "ms": found.ms, "mib": found.mib,
-            "images_per_second": 1000 * size / found.ms,
-        }
-        for phase, found in (("without R1", without), ("with R1", with_r1), (f"R1 every {interval}", amortised))
-    ]  # fmt: skip
+        row({"recipe": recipe, "phase": phase}, config.training.batch, found)
+        for phase, found in phases.items()
+    ]
 
 
 def make_trainer(config: Config, device: torch.device) -> Trainer:
     """A fresh trainer whose parts have a smooth head's layout and whose data knows depth."""
     parts = len(PORTRAIT.foreground)
-    head = smooth_head(config.model.part_resolution, channels=1, parts=parts)
     facts = DataFacts(
         part_areas=torch.full((parts + 1,), 1 / (parts + 1)),
-        layout=head.optical_depth[0].expm1().clamp(min=1e-3).log(),
+        layout=layout_prior(config.model.part_resolution, parts),
         image_spread=1.0,
         mask_spread=1.0,
         labels=labels(64),

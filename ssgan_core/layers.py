@@ -137,6 +137,13 @@ class PartLinear(nn.Module):
         return folded, bias.expand(codes.shape[0], -1, -1)
 
 
+def place(network: nn.Module, device: torch.device) -> None:
+    """Move a network to a device; on a GPU its convolutions work on channels-last pictures from then on."""
+    network.to(device)
+    if device.type == "cuda":
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def up2(x: Tensor) -> Tensor:
     """Bilinear upsampling by two [B, C, H, W] -> [B, C, 2H, 2W]."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

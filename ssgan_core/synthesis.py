@@ -16,7 +16,7 @@ from torch import Tensor
 from ssgan_core.checkpoints import ModelFile, load_model
 from ssgan_core.config import model_config_from_json
 from ssgan_core.errors import SsganError
-from ssgan_core.layers import resize_bilinear
+from ssgan_core.layers import place, resize_bilinear
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator, Output
 from ssgan_core.parts import PartSchema
@@ -106,10 +106,8 @@ def load_generator(path: Path, device: torch.device, backend: str = "auto") -> t
     generator = Generator(config, PartSchema.from_json(rows))
     _check_fit(path, generator.state_dict(), model.tensors)
     generator.load_state_dict(model.tensors)
-    generator.to(device).eval().requires_grad_(False)
-    if device.type == "cuda":
-        generator.upsampler.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return generator, model
+    place(generator, device)
+    return generator.eval().requires_grad_(False), model
 
 
 def codes_from_seed(generator: Generator, seed: int, psi: float = 1.0) -> Codes:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ssgan_core.checkpoints import load_state, save_model, save_state
 from ssgan_core.config import Config, config_to_json
 from ssgan_core.errors import SsganError
+from ssgan_core.layers import place
 from ssgan_core.model.discriminator import Discriminator
 from ssgan_core.model.generator import Generator
 from ssgan_core.parts import PartSchema
@@ -48,11 +49,10 @@ class TrainingState:
         """Freshly initialised networks; the same for the same seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            generator = Generator(config.model, schema).to(device)
-            discriminator = Discriminator(config.discriminator, config.model, len(schema.parts)).to(device)
-        if device.type == "cuda":
-            generator.upsampler.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            generator = Generator(config.model, schema)
+            discriminator = Discriminator(config.discriminator, config.model, len(schema.parts))
+        place(generator, device)
+        place(discriminator, device)
         average = copy.deepcopy(generator).eval().requires_grad_(False)
         training = config.training
         # Lazy regularisation (StyleGAN2, appendix B): the discriminator takes interval + 1 steps per interval.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.smooth_head import DEPTH_BOUNDS, labels, smooth_head
-from ssgan_core.rendering import Rays, camera_rays, reference
+from ssgan_core.rendering import Rays, camera_rays, native, reference
 from ssgan_core.rendering.sampling import Maps
 
 WINDOWS = torch.tensor(
@@ -107,3 +107,17 @@ def assert_places_boundaries(
     expected = reference.place_boundaries(maps, rays, DEPTH_BOUNDS, uniform, importance)
     torch.testing.assert_close(boundaries.cpu(), expected.transpose(1, 2), atol=1e-4, rtol=0)
     assert (boundaries.diff(dim=-1) >= 0).all()
+
+
+def lift(maps: Maps, rays: Rays, uniform: int, importance: int) -> tuple[Tensor, ...]:
+    """The bare operator, whose last result are the boundaries [B, P, N]."""
+    assert native.is_available(maps.depth.device)
+    return torch.ops.ssgan.lift(
+        native.channels_last(maps.features), maps.depth, maps.optical_depth, maps.width, maps.windows,
+        rays.origins, rays.directions, *DEPTH_BOUNDS, uniform, importance,
+    )  # fmt: skip
+
+
+def render_natively(maps: Maps, rays: Rays, uniform: int, importance: int) -> tuple[Tensor, ...]:
+    boundaries = lift(maps, rays, uniform, importance)[4]
+    return *native.render_native(maps, rays, DEPTH_BOUNDS, uniform, importance), boundaries

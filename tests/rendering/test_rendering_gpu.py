@@ -17,7 +17,9 @@ from rendering_scenes import (
     assert_agrees,
     assert_places_boundaries,
     leaves,
+    lift,
     of_leaves,
+    render_natively,
     scene,
 )
 from torch import Tensor
@@ -45,19 +47,6 @@ def inputs_on_gpu(name: str, dtype: torch.dtype = torch.float32) -> tuple[Maps, 
     *shape, uniform, importance = WARP_SCENES[name]
     maps, rays = scene(*shape)
     return *of_leaves(leaves(maps, rays, dtype, "cuda"), maps), uniform, importance
-
-
-def lift(maps: Maps, rays: Rays, uniform: int, importance: int) -> tuple[Tensor, ...]:
-    assert native.is_available("cuda")
-    return torch.ops.ssgan.lift(
-        native.channels_last(maps.features), maps.depth, maps.optical_depth, maps.width, maps.windows,
-        rays.origins, rays.directions, *DEPTH_BOUNDS, uniform, importance,
-    )  # fmt: skip
-
-
-def render_natively(maps: Maps, rays: Rays, uniform: int, importance: int) -> tuple[Tensor, ...]:
-    boundaries = lift(maps, rays, uniform, importance)[4]
-    return *native.render_native(maps, rays, DEPTH_BOUNDS, uniform, importance), boundaries
 
 
 @on_a_gpu

@@ -13,7 +13,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rendering_scenes import SCENES, WINDOWS, assert_agrees, assert_places_boundaries, leaves, scene
+from rendering_scenes import (
+    SCENES,
+    WINDOWS,
+    assert_agrees,
+    assert_places_boundaries,
+    leaves,
+    lift,
+    render_natively,
+    scene,
+)
 from torch import Tensor
 
 from benchmarks.smooth_head import DEPTH_BOUNDS, labels, smooth_head
@@ -27,20 +36,6 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def lift(maps: Maps, rays: Rays, uniform: int, importance: int) -> tuple[Tensor, ...]:
-    """The bare operator, whose last result are the boundaries [B, P, N]."""
-    assert native.is_available()
-    return torch.ops.ssgan.lift(
-        native.channels_last(maps.features), maps.depth, maps.optical_depth, maps.width, maps.windows,
-        rays.origins, rays.directions, *DEPTH_BOUNDS, uniform, importance,
-    )  # fmt: skip
-
-
-def render_natively(maps: Maps, rays: Rays, uniform: int, importance: int) -> tuple[Tensor, ...]:
-    boundaries = lift(maps, rays, uniform, importance)[4]
-    return *native.render_native(maps, rays, DEPTH_BOUNDS, uniform, importance), boundaries
 
 
 @pytest.mark.usefixtures("kernel")
