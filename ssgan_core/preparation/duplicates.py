@@ -92,20 +92,25 @@ def mirrored_hash(picture: np.ndarray) -> np.ndarray:
     return picture ^ _ODD
 
 
-def columns(photo: Path, crop: np.ndarray) -> dict[str, str]:
+def photo_digest(photo: Path) -> str:
+    """Digest of a file's bytes, as hexadecimal text.
+
+    Raises:
+        SsganError: the file cannot be read.
+    """
+    try:
+        return sha256(photo)
+    except OSError as error:
+        raise SsganError(f"cannot read {photo}: {error.strerror}") from error
+
+
+def columns(digest: str, crop: np.ndarray) -> dict[str, str]:
     """Columns of an entry: digest of its photo's bytes and hash of its crop, both as hexadecimal text.
 
     Args:
-        photo: the file that the crop was cut from.
+        digest: of the file that the crop was cut from (see `photo_digest`).
         crop: uint8 [R, R, 3].
-
-    Raises:
-        SsganError: the photo cannot be read.
     """
-    try:
-        digest = sha256(photo)
-    except OSError as error:
-        raise SsganError(f"cannot read {photo}: {error.strerror}") from error
     return {FILE_COLUMN: digest, PICTURE_COLUMN: np.packbits(picture_hash(crop)).tobytes().hex()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -14,7 +15,7 @@ from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import encode_mask, encode_png, read_draft, read_reduced
 from ssgan_core.preparation import pose, quality
 from ssgan_core.preparation.alignment import cut_labels, cut_photo, without_made_up
-from ssgan_core.preparation.duplicates import columns
+from ssgan_core.preparation.duplicates import columns, photo_digest
 from ssgan_core.preparation.faces import Face, FindsFace, check, face_pixels
 from ssgan_core.preparation.masks import MaskSource
 from ssgan_core.preparation.mesh import five_points
@@ -183,6 +184,11 @@ class _Source:
     scale: float
     ids: np.ndarray | None
 
+    @cached_property
+    def digest(self) -> str:
+        """Of the photo's file, which is read once for all of its faces."""
+        return photo_digest(self.photo.path)
+
 
 def _entry(source: _Source, face: Face, number: int | None, recipe: Recipe, networks: Networks) -> Entry:
     """Raises SsganError with the reason to skip a face; the cheap reasons first."""
@@ -236,7 +242,7 @@ def _entry(source: _Source, face: Face, number: int | None, recipe: Recipe, netw
         "sharpness": round(look.sharpness, 1),
         "exposure": round(look.exposure, 4),
         "occlusion": round(covered, 4),
-        **columns(source.photo.path, image),
+        **columns(source.digest, image),
     }
     name = source.photo.entry if number is None else source.photo.face_entry(number)
     return Entry(name, encode_png(image), encode_mask(mask, PORTRAIT), view.label, meta)

@@ -23,6 +23,7 @@ from ssgan_core.preparation.duplicates import (
     find_duplicates,
     mark,
     mirrored_hash,
+    photo_digest,
     picture_hash,
 )
 
@@ -214,7 +215,7 @@ def test_columns_and_marks_of_files(tmp_path, portraits):
     for name, picture in pictures.items():
         path = tmp_path / name
         Image.fromarray(picture).save(path)
-        rows.append((name, {"source": name, **columns(path, picture)}))
+        rows.append((name, {"source": name, **columns(photo_digest(path), picture)}))
     assert all(len(meta["sha256"]) == len(meta["phash"]) == 64 for _, meta in rows)
     assert mark([*rows, ("z synthetic", {"identity": 3})]) == {
         "a head.png": {"duplicate_of": None, "relation": None},
@@ -234,4 +235,4 @@ def test_malformed_columns_are_named(damage):
 
 def test_photos_that_are_gone(tmp_path):
     with pytest.raises(SsganError, match=r"cannot read .*gone"):
-        columns(tmp_path / "gone.jpg", np.zeros((8, 8, 3), np.uint8))
+        photo_digest(tmp_path / "gone.jpg")
