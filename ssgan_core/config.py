@@ -138,6 +138,8 @@ class TrainingConfig:
         batch: images a step.
         warmup_kimg: at first, heads whose generating parameters are known are reconstructed instead (needs a
             data set with parameters and depth, as `ssgan synth` writes); 0 switches it off.
+        warmup_views: views of a head that a stored data set shows in succession meanwhile. Its sheets are computed
+            once for all of them, which is most of a step's work.
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
         mixing: probability that a sample mixes the part codes of two heads.
         r1_interval: steps between two R1 penalties.
@@ -162,6 +164,7 @@ class TrainingConfig:
     kimg: float = 5000.0
     batch: int = 32
     warmup_kimg: float = 0.0
+    warmup_views: int = 1
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
     mixing: float = 0.3
@@ -188,7 +191,11 @@ class TrainingConfig:
             self,
             "training",
             "kimg batch generator_lr discriminator_lr r1_interval shell_start shell_kimg blur_start blur_end "
-            "blur_kimg ema_kimg ema_rampup tick_kimg snapshot_kimg",
+            "blur_kimg ema_kimg ema_rampup tick_kimg snapshot_kimg warmup_views",
+        )
+        _require(
+            self.batch % self.warmup_views == 0,
+            f"training.batch {self.batch} is not a multiple of training.warmup_views {self.warmup_views}",
         )
         for name in ("warmup_kimg", "image_gamma", "mask_gamma", "curvature_weight", "lr_ramp_kimg"):
             _require(getattr(self, name) >= 0, f"training.{name} must not be negative")

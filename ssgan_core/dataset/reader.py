@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,13 @@ class PortraitDataset:
                 rows, _ = parse_journal(content, self._storage.describe(META_FILE))
                 self._meta = {name: row.get("meta", {}) for name, row in rows.items()}
         return self._meta.get(self.names[index], {})
+
+    def person(self, index: int) -> Hashable:
+        """Whom an entry shows: entries of one person (the same `seed` and `identity` in meta.jsonl) are equal."""
+        meta = self.meta(index)
+        if isinstance(meta.get("identity"), (int, str)):
+            return str(meta.get("seed")), meta["identity"]
+        return self.names[index]
 
     def _json(self, file: str) -> Any:
         return parse_json(self._storage.read(file, _JSON_LIMIT), self._storage.describe(file))

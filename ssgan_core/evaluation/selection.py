@@ -50,7 +50,7 @@ def select(data: PortraitDataset, count: int, yaw: float, pitch: float, seed: in
     inside = np.flatnonzero((np.abs(found_yaw) <= yaw) & (np.abs(found_pitch) <= pitch))
     people: dict[Hashable, list[int]] = {}
     for index in inside:
-        people.setdefault(person(data, int(index)), []).append(int(index))
+        people.setdefault(data.person(int(index)), []).append(int(index))
     views = list(people.values())
     sides: tuple[list[int], list[int]] = ([], [])
     for chosen in np.random.default_rng(seed).permutation(len(views)):
@@ -66,24 +66,16 @@ def select(data: PortraitDataset, count: int, yaw: float, pitch: float, seed: in
             f"two sets of {LEAST} that share no person are needed at least; take more data or wider ranges",
         )
     reference, held = (np.array(side[:size]) for side in sides)
-    owners = [person(data, int(index)) for index in held]
+    owners = [data.person(int(index)) for index in held]
     commonest = max(dict.fromkeys(owners), key=owners.count)
     repeated = np.flatnonzero([owner == commonest for owner in owners])
     return Selection(reference, held, repeated, len(inside), len(people))
 
 
-def person(data: PortraitDataset, index: int) -> Hashable:
-    """Who an entry shows: entries of one person are equal."""
-    meta = data.meta(index)
-    if isinstance(meta.get("identity"), (int, str)):
-        return str(meta.get("seed")), meta["identity"]
-    return data.names[index]
-
-
 def similar_views(data: PortraitDataset, indices: np.ndarray, most: int) -> list[tuple[int, int]]:
     """Pairs of entries of different persons seen from almost the same side: each of the first, and its closest."""
     angles = np.stack(cameras.angles(data.labels[indices]), axis=1)
-    owners = [person(data, int(index)) for index in indices]
+    owners = [data.person(int(index)) for index in indices]
     pairs = []
     for position in range(min(most, len(indices))):
         apart = np.linalg.norm(angles - angles[position], axis=1)
@@ -100,7 +92,7 @@ def turned_views(
     yaw, pitch = cameras.angles(data.labels)
     seen: dict[Hashable, list[int]] = {}
     for index in indices:
-        seen.setdefault(person(data, int(index)), []).append(int(index))
+        seen.setdefault(data.person(int(index)), []).append(int(index))
     pairs = []
     for views in seen.values():
         for position, first in enumerate(views):

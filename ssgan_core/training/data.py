@@ -6,9 +6,10 @@ Batches are addressed by position, so that a resumed run sees exactly what a str
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -22,7 +23,9 @@ from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.dataset.selection import select, yaw_copies
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PartSchema
+from ssgan_core.training.order import HeadOrder, Order, ShuffledOrder
 from ssgan_core.training.ranks import ALONE, Ranks
+from ssgan_core.training.schedule import Schedule
 
 _MOST_CACHED_BYTES = 4 << 30
 _MOST_SAMPLED = 512
@@ -118,7 +121,8 @@ class TrainingSource(Protocol):
         """Whole batches of the training stream's positions `start` to `stop`.
 
         A position's example depends on source, recipe and position alone. Where several processes train together,
-        each gets its share of every batch. With training.warmup_kimg, batches carry generating parameters.
+        each gets its share of every batch. With training.warmup_kimg, batches carry generating parameters, and while
+        it lasts, views of one head may follow one another (training.warmup_views).
         """
         ...
 
@@ -193,11 +197,23 @@ class StoredPortraits:
         return len(chosen), (Example(*self.read(int(i))[:2], self.dataset.labels[i]) for i in chosen)
 
     def batches(self, config: Config, start: int, stop: int) -> Iterator[Batch]:
-        examples = Examples(self, config.seed, config.data.mirror)
-        batches = stream(examples, config.training.batch, start, stop, config.data.workers, self.ranks)
-        if not config.training.warmup_kimg:
-            return batches
+        training, mirror = config.training, config.data.mirror
+        shuffled = ShuffledOrder(self.shown, config.seed, mirror)
+        if not training.warmup_kimg:
+            return self._ordered(shuffled, config, start, stop)
+        first: Order = shuffled
+        if training.warmup_views > 1:
+            first = HeadOrder(self._heads, training.warmup_views, config.seed, mirror)
+        turn = min(max(start, Schedule(config).warmup_images), stop)
+        batches = chain(
+            self._ordered(first, config, start, turn), self._ordered(shuffled, config, turn, stop)
+        )
         return (replace(batch, parameters=self._parameters[batch.indices]) for batch in batches)
+
+    def _ordered(self, order: Order, config: Config, start: int, stop: int) -> Iterator[Batch]:
+        return stream(
+            Examples(self, order), config.training.batch, start, stop, config.data.workers, self.ranks
+        )
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -210,6 +226,14 @@ class StoredPortraits:
         if self._cache is not None:
             self._cache[index] = example
         return example
+
+    @cached_property
+    def _heads(self) -> list[list[int]]:
+        """Indices of the views of every head."""
+        heads: dict[Hashable, list[int]] = {}
+        for index in range(len(self)):
+            heads.setdefault(self.dataset.person(index), []).append(index)
+        return list(heads.values())
 
     @cached_property
     def _parameters(self) -> Tensor:
@@ -229,29 +253,15 @@ class StoredPortraits:
 
 
 class Examples(Dataset):
-    """Maps a position of the endless training stream to an example of a stored data set.
+    """Maps a position of the endless training stream to an example of a stored data set."""
 
-    Every epoch is a permutation of `portraits.shown` seeded by the epoch's number; with `mirror`, each both ways.
-    """
-
-    def __init__(self, portraits: StoredPortraits, seed: int, mirror: bool) -> None:
+    def __init__(self, portraits: StoredPortraits, order: Order) -> None:
         self.portraits = portraits
-        self.seed = seed
-        self.mirror = mirror
+        self.order = order
         self.mirror_ids = portraits.schema.mirror_ids.astype(np.uint8)
-        self._epoch = -1
-        self._order = np.zeros(0, np.int64)
-
-    def __len__(self) -> int:
-        return len(self.portraits.shown) * (2 if self.mirror else 1)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int, bool]:
-        epoch, offset = divmod(position, len(self))
-        if epoch != self._epoch:
-            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
-            self._epoch = epoch
-        mirrored, place = divmod(int(self._order[offset]), len(self.portraits.shown))
-        index = int(self.portraits.shown[place])
+        index, mirrored = self.order.at(position)
         image, mask, depth = self.portraits.read(index)
         label = self.portraits.dataset.labels[index]
         if mirrored:
@@ -266,7 +276,7 @@ class Examples(Dataset):
             torch.from_numpy(np.ascontiguousarray(depth[None])),
             torch.from_numpy(label),
             index,
-            bool(mirrored),
+            mirrored,
         )
 
 

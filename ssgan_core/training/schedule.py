@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 from ssgan_core.config import Config
 from ssgan_core.losses import default_image_gamma, default_mask_gamma
@@ -41,9 +42,15 @@ class Schedule:
         lazy = training.r1_interval / (training.r1_interval + 1)
         return training.discriminator_lr * lazy * self._ramp(images)
 
+    @property
+    def warmup_images(self) -> int:
+        """Images in which known heads are reconstructed, in whole batches."""
+        batch = self.config.training.batch
+        return ceil(self.config.training.warmup_kimg * 1000 / batch) * batch
+
     def is_warmup(self, images: int) -> bool:
         """Whether this step reconstructs known heads instead of playing the adversarial game."""
-        return images < self.config.training.warmup_kimg * 1000
+        return images < self.warmup_images
 
     def shell_width(self, images: int) -> float:
         """Gaussian shell width, world units: falls geometrically."""

@@ -52,9 +52,10 @@ class Warmup:
     def phase(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Gradients of the reconstruction losses for the generator."""
         phases = self.phases
+        views = views_a_head(batch)
         with phases.autocast():
-            maps = phases.generator.part_maps(self.codes(batch, rng))
-            output = phases.generator.render(maps, batch.labels)
+            maps = phases.generator.part_maps(self.codes(batch, views, rng))
+            output = phases.generator.render(maps.repeated(views) if views > 1 else maps, batch.labels)
         terms = self.losses(output, batch)
         curvature = phases.curvature(maps)
         total = (
@@ -67,14 +68,19 @@ class Warmup:
         total.backward()
         return {**terms, "curvature": curvature}
 
-    def codes(self, batch: Batch, rng: torch.Generator) -> Codes:
-        """Codes of known heads: z is the parameters, the side it is seen from (mirrored or not), and noise."""
+    def codes(self, batch: Batch, views: int, rng: torch.Generator) -> Codes:
+        """Codes of known heads: z is the parameters, the side it is seen from (mirrored or not), and noise.
+
+        Args:
+            views: how many examples in succession are views of one head.
+        """
         generator = self.phases.generator
-        z = torch.randn(len(batch.indices), self.phases.config.model.latent, generator=rng)
         assert batch.parameters is not None  # the recipe has a warm-up, so the source sends them
-        known = batch.parameters.shape[1]
-        z[:, :known] = batch.parameters.cpu()
-        z[:, known] = z[:, known].abs() * torch.where(batch.mirrored.cpu(), -1.0, 1.0)
+        parameters, mirrored = batch.parameters[::views].cpu(), batch.mirrored[::views].cpu()
+        z = torch.randn(len(parameters), self.phases.config.model.latent, generator=rng)
+        known = parameters.shape[1]
+        z[:, :known] = parameters
+        z[:, known] = z[:, known].abs() * torch.where(mirrored, -1.0, 1.0)
         codes = generator.map(z.to(self.phases.device))
         generator.mapping.track(codes.base.detach())
         foreign = (torch.rand(len(z), 1, generator=rng) < _FOREIGN_BASE).to(codes.base.device)
@@ -96,6 +102,16 @@ class Warmup:
             "warmup_gradient": _gradient_loss(output.image, images)
             + _gradient_loss(output.low_image, low_images),
         }
+
+
+def views_a_head(batch: Batch) -> int:
+    """How many examples in succession are views of one head seen from the same side, if it is a constant; else 1."""
+    assert batch.parameters is not None
+    heads = torch.column_stack([batch.parameters, batch.mirrored])
+    starts = torch.ones(len(heads) + 1, dtype=torch.bool)
+    starts[1:-1] = (heads[1:] != heads[:-1]).any(1).cpu()
+    lengths = starts.nonzero()[:, 0].diff()
+    return int(lengths[0]) if (lengths == lengths[0]).all() else 1
 
 
 def _gradient_loss(a: Tensor, b: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.evaluation import inception
 from ssgan_core.evaluation.camera_accuracy import LEAST_SIDE, face_estimator
-from ssgan_core.evaluation.selection import person, select, similar_views, turned_views
+from ssgan_core.evaluation.selection import select, similar_views, turned_views
 from ssgan_core.evaluation.sources import RealPortraits, batch_size
 from ssgan_core.parts import PORTRAIT
 
@@ -40,7 +40,7 @@ def data(tmp_path_factory):
 
 
 def owners(data, indices):
-    return {person(data, int(index)) for index in indices}
+    return {data.person(int(index)) for index in indices}
 
 
 def test_sets_share_no_person_and_stay_in_range(data):
@@ -82,7 +82,7 @@ def test_similar_views_are_of_other_persons(data):
     assert len(pairs) == 12
     yaw, _ = cameras.angles(data.labels)
     for first, second in pairs:
-        assert person(data, first) != person(data, second)
+        assert data.person(first) != data.person(second)
         assert abs(yaw[first] - yaw[second]) < 0.011
     assert similar_views(data, np.array([0, 1]), 12) == []
 
@@ -90,7 +90,7 @@ def test_similar_views_are_of_other_persons(data):
 def test_turned_views_are_of_one_person(data):
     pairs = turned_views(data, np.arange(40), 0.3, 15)
     assert len(pairs) == 15
-    assert all(person(data, first) == person(data, second) for first, second in pairs)
+    assert all(data.person(first) == data.person(second) for first, second in pairs)
     assert turned_views(data, np.arange(40), 0.7, 15) == []
 
 

@@ -63,6 +63,15 @@ def test_maps_know_no_camera_and_may_be_rendered_again(generator, codes):
     assert not torch.allclose(direct.image, generator.render(maps, view(-0.4)).image)
 
 
+def test_repeated_maps_are_seen_from_several_cameras(generator, codes):
+    maps, labels = generator.part_maps(codes), torch.cat([view(yaw)[:1] for yaw in (0.4, -0.4)]).repeat(4, 1)
+    once = generator.render(maps.repeated(2), labels)
+    for index in range(2):
+        alone = generator.render(maps, labels[index::2])
+        torch.testing.assert_close(once.image[index::2], alone.image)
+        torch.testing.assert_close(once.mask[index::2], alone.mask)
+
+
 def test_texture_codes_leave_masks_and_depth_bit_identical(generator, codes):
     other = generator.map(torch.randn(4, 16, generator=torch.Generator().manual_seed(2)))
     before = generator(codes, view(0.3))

@@ -1,6 +1,8 @@
-"""The smallest recipe that has everything."""
+"""The smallest recipe that has everything, and the order that data are usually shown in."""
 
 from ssgan_core.config import Config, config_from_json
+from ssgan_core.training.data import Examples, StoredPortraits
+from ssgan_core.training.order import ShuffledOrder
 
 MODEL = {
     "resolution": 16, "render_resolution": 8, "part_resolution": 8, "latent": 16, "part_width": 8, "features": 4,
@@ -20,3 +22,7 @@ def recipe(augmentation: dict | None = None, model: dict | None = None, **traini
         "training": settings, "augmentation": augmentation or {},
     }  # fmt: skip
     return config_from_json(tree, "test")
+
+
+def shuffled(portraits: StoredPortraits, seed: int, mirror: bool) -> Examples:
+    return Examples(portraits, ShuffledOrder(portraits.shown, seed, mirror))

@@ -1,5 +1,6 @@
 """A stored data set as a source: which entries are shown, how often, and the same from any position and storage."""
 
+import copy
 import json
 import os
 from collections import Counter
@@ -7,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from recipes import shuffled
 
 from ssgan_core import cameras
 from ssgan_core.config import DataOptions, config_from_json
@@ -19,6 +21,7 @@ from ssgan_core.parts import Part, PartSchema
 from ssgan_core.training.data import Examples, StoredPortraits, stream
 from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.opening import data_defaults, open_source
+from ssgan_core.training.order import ShuffledOrder
 
 SIZE = 16
 DEGREES = (1, 1, -1, 2, -2, 12, -12, 23)  # bins of 5, 2 and 1 entries
@@ -159,8 +162,8 @@ def test_loader_workers_read_zips_like_folders(folder, tmp_path):
     packed._cache = None  # every picture is read from the zip, which this process has open
     packed.read(0)
     assert packed.fingerprint() == plain.fingerprint()
-    one = stream(Examples(plain, 1, True), 4, 0, 200, workers=0)
-    two = stream(Watched(packed, 1, True), 4, 0, 200, workers=2)
+    one = stream(shuffled(plain, 1, True), 4, 0, 200, workers=0)
+    two = stream(Watched(packed, ShuffledOrder(packed.shown, 1, True)), 4, 0, 200, workers=2)
     for a, b in zip(one, two, strict=True):
         for name in ("images", "masks", "depths", "labels", "indices", "mirrored"):
             assert torch.equal(getattr(a, name), getattr(b, name)), name
@@ -174,7 +177,7 @@ def test_what_is_wrong_with_a_zip_is_said_by_name_from_a_worker(folder, tmp_path
     (tmp_path / "ds.zip").write_bytes(content[:place] + b"xyz" + content[place + 3 :])
     source = StoredPortraits(PortraitDataset.open(tmp_path / "ds.zip"))
     with pytest.raises(Exception, match=r"ds\.zip/images/00000/5\.png"):
-        list(stream(Examples(source, 1, True), 4, 0, 16, workers=1))
+        list(stream(shuffled(source, 1, True), 4, 0, 16, workers=1))
 
 
 # --------------------------------------------------------------------------------------------- opening
@@ -221,3 +224,31 @@ def test_options_of_a_data_set_reach_its_training(folder, tmp_path, monkeypatch)
     assert wrong.exit_code == 1
     assert "blurr" in wrong.stderr
     assert "did you mean 'blur'?" in wrong.stderr
+
+
+def by_head(dataset, **training):
+    """A source whose entries 2 i and 2 i + 1 show one person, and a recipe that shows persons in succession."""
+    rows = [{**dataset.meta(i), "seed": 0, "identity": i // 2} for i in range(len(dataset))]
+    dataset = copy.copy(dataset)
+    dataset.meta = rows.__getitem__
+    settings = {"batch": 4, "warmup_kimg": 0.03, "warmup_views": 2, **training}
+    return StoredPortraits(dataset), config_from_json({"seed": 5, "training": settings}, "test")
+
+
+def test_warm_up_shows_views_of_a_head_in_succession(dataset):
+    source, config = by_head(dataset)
+    straight = shown(source, config, 0, 48)
+    pairs = [tuple(sorted(straight[i : i + 2])) for i in range(0, 16, 2)]
+    assert set(pairs) == {((i, way), (i + 1, way)) for i in range(0, 8, 2) for way in (False, True)}
+    assert len({straight[i] < straight[i + 1] for i in range(0, 32, 2)}) == 2  # in either order
+    shuffled_again = shown(StoredPortraits(dataset), recipe(), 32, 48)  # 30 images are 8 batches of 4
+    assert straight[32:] == shuffled_again
+    for start in (4, 28, 32, 36):
+        assert shown(source, config, start, 48) == straight[start:]
+
+
+def test_a_head_with_few_views_repeats_them(dataset):
+    source, config = by_head(dataset, warmup_views=4)
+    first = shown(source, config, 0, 4)
+    assert first[:2] == first[2:]
+    assert len(set(first)) == 2

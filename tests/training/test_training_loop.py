@@ -4,12 +4,13 @@ import copy
 import json
 import sys
 import types
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from recipes import recipe
+from recipes import recipe, shuffled
 
 from ssgan_core import cameras
 from ssgan_core.checkpoints import load_model
@@ -17,12 +18,13 @@ from ssgan_core.config import config_to_json
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.training import runs
-from ssgan_core.training.data import Examples, StoredPortraits, stream
+from ssgan_core.training.data import StoredPortraits, stream
 from ssgan_core.training.estimate import estimate
 from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.loop import train
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.state import TrainingState
+from ssgan_core.training.warmup import views_a_head
 
 CPU = torch.device("cpu")
 EXAMPLES, SIZE = 12, 16  # of the tiny data set
@@ -39,8 +41,9 @@ def weights(path):
         # Stopped between two adjustments of the probability.
         recipe({"mode": "adaptive", "probability": 0.2, "kimg": 0.02, "cutout": True}),
         recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", lr_ramp_kimg=0.012),
+        recipe(warmup_kimg=0.012, warmup_views=2),
     ],
-    ids=["plain", "adaptive", "relativistic"],
+    ids=["plain", "adaptive", "relativistic", "warm-up"],
 )
 def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path, config):
     straight = train(heads, config, tmp_path / "straight", device=CPU)
@@ -105,6 +108,22 @@ def test_warm_up_learns_to_reconstruct(heads, tmp_path):
     assert "loss_d" not in rows[-1]
 
 
+def test_successive_views_of_a_head_are_recognised(heads):
+    batch = next(heads.batches(recipe(warmup_kimg=1.0), 0, 4))
+
+    def views(parameters, mirrored):
+        return views_a_head(
+            replace(batch, parameters=torch.tensor(parameters)[:, None], mirrored=torch.tensor(mirrored))
+        )
+
+    no, yes = False, True
+    assert views([1.0, 1, 2, 2], [no, no, yes, yes]) == 2
+    assert views([1.0, 1, 1, 1], [no, no, yes, yes]) == 2
+    assert views([1.0, 1, 1, 1], [no] * 4) == 4
+    assert views([1.0, 1, 1, 2], [no] * 4) == 1
+    assert views([1.0, 2, 3, 4], [no] * 4) == 1
+
+
 def test_warm_up_needs_generating_parameters(heads, tmp_path):
     config = recipe(warmup_kimg=1.0)
     blind = copy.copy(heads.dataset)
@@ -119,7 +138,7 @@ def test_divergence_is_an_error_that_names_itself(heads, tmp_path):
 
 
 def test_every_epoch_shows_every_example_both_ways(heads):
-    examples = Examples(heads, seed=1, mirror=True)
+    examples = shuffled(heads, 1, True)
     seen = [(int(b.indices[0]), bool(b.mirrored[0])) for b in stream(examples, 1, 0, 2 * EXAMPLES, workers=0)]
     assert len(set(seen)) == 2 * EXAMPLES
     again = [
@@ -130,17 +149,17 @@ def test_every_epoch_shows_every_example_both_ways(heads):
 
 
 def test_the_stream_is_the_same_from_any_position_and_with_workers(heads):
-    straight = list(stream(Examples(heads, 5, True), 4, 0, 32, workers=0))
-    resumed = list(stream(Examples(heads, 5, True), 4, 16, 32, workers=1))
+    straight = list(stream(shuffled(heads, 5, True), 4, 0, 32, workers=0))
+    resumed = list(stream(shuffled(heads, 5, True), 4, 16, 32, workers=1))
     for a, b in zip(straight[4:], resumed, strict=True):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.labels, b.labels)
 
 
 def test_mirrored_examples_mirror_image_mask_depth_and_camera(heads):
-    examples = Examples(heads, seed=1, mirror=True)
+    examples = shuffled(heads, 1, True)
     pairs: dict[int, dict[bool, tuple]] = {}
-    for position in range(len(examples)):
+    for position in range(2 * EXAMPLES):
         image, mask, depth, label, index, mirrored = examples[position]
         pairs.setdefault(index, {})[mirrored] = (image, mask, depth, label)
     for plain, flipped in ((pair[False], pair[True]) for pair in pairs.values()):
@@ -191,7 +210,7 @@ def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
         )
         state = TrainingState.create(config, PORTRAIT, CPU)
         phases = Phases(config, state.generator, state.discriminator, True, CPU)
-        batch = next(stream(Examples(heads, 0, True), 4, 0, 4, workers=0))
+        batch = next(stream(shuffled(heads, 0, True), 4, 0, 4, workers=0))
         rng = torch.Generator().manual_seed(0)
         terms = phases.generator_phase(batch, batch.labels, rng, 0)
         terms |= phases.discriminator_phase(batch, batch.labels, rng, 0)

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from rank_worker import CONFIG
+from recipes import shuffled
 
 from ssgan_core.config import dump_config
 from ssgan_core.errors import SsganError
 from ssgan_core.training import runs
-from ssgan_core.training.data import Examples, StoredPortraits, stream
+from ssgan_core.training.data import StoredPortraits, stream
 from ssgan_core.training.ranks import ALONE, Ranks, joined
 
 HERE = Path(__file__).parent
@@ -68,7 +69,7 @@ def test_one_rank_stops_all_and_the_resumed_run_equals_the_straight_one(pair):
 
 def test_ranks_see_disjoint_shares_of_the_batches_that_one_process_would_see(pair, heads):
     (_, (first, *_), _), (_, (second, *_), _) = pair[0]
-    batches = stream(Examples(heads, CONFIG.seed, CONFIG.data.mirror), 8, 0, 32, workers=0)
+    batches = stream(shuffled(heads, CONFIG.seed, CONFIG.data.mirror), 8, 0, 32, workers=0)
     for one, two, batch in zip(first["shown"], second["shown"], batches, strict=True):
         assert len(one) == len(two) == 4
         assert one + two == [[int(i), bool(m)] for i, m in zip(batch.indices, batch.mirrored, strict=True)]
@@ -173,5 +174,5 @@ def test_every_rank_draws_numbers_of_its_own():
 def test_stored_portraits_of_a_rank_are_its_share(heads):
     shares = [StoredPortraits(heads.dataset, ranks=Ranks(rank, 2)) for rank in range(2)]
     one, two = (next(share.batches(CONFIG, 8, 24)) for share in shares)
-    (whole,) = stream(Examples(heads, CONFIG.seed, True), 8, 8, 16, workers=1)
+    (whole,) = stream(shuffled(heads, CONFIG.seed, True), 8, 8, 16, workers=1)
     assert torch.equal(torch.cat([one.images, two.images]), whole.images)
