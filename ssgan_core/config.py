@@ -140,6 +140,8 @@ class TrainingConfig:
             data set with parameters and depth, as `ssgan synth` writes); 0 switches it off.
         warmup_views: views of a head that a stored data set shows in succession meanwhile. Its sheets are computed
             once for all of them, which is most of a step's work.
+        truth_kimg: images after the warm-up in which known heads are reconstructed beside the game, in a share of
+            the steps that falls from all to none.
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
         mixing: probability that a sample mixes the part codes of two heads.
         r1_interval: steps between two R1 penalties.
@@ -165,6 +167,7 @@ class TrainingConfig:
     batch: int = 32
     warmup_kimg: float = 0.0
     warmup_views: int = 1
+    truth_kimg: float = 0.0
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
     mixing: float = 0.3
@@ -197,7 +200,14 @@ class TrainingConfig:
             self.batch % self.warmup_views == 0,
             f"training.batch {self.batch} is not a multiple of training.warmup_views {self.warmup_views}",
         )
-        for name in ("warmup_kimg", "image_gamma", "mask_gamma", "curvature_weight", "lr_ramp_kimg"):
+        for name in (
+            "warmup_kimg",
+            "truth_kimg",
+            "image_gamma",
+            "mask_gamma",
+            "curvature_weight",
+            "lr_ramp_kimg",
+        ):
             _require(getattr(self, name) >= 0, f"training.{name} must not be negative")
         _require(0 <= self.mixing <= 1, f"training.mixing is a probability, got {self.mixing}")
         _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1)")
@@ -208,6 +218,11 @@ class TrainingConfig:
             self.loss in ("logistic", "relativistic"),
             f"training.loss is logistic or relativistic, got '{self.loss}'",
         )
+
+    @property
+    def uses_truth(self) -> bool:
+        """Whether generating parameters of the data's heads are needed."""
+        return self.warmup_kimg > 0 or self.truth_kimg > 0
 
 
 @dataclass(frozen=True)

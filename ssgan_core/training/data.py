@@ -29,7 +29,9 @@ from ssgan_core.training.schedule import Schedule
 
 _MOST_CACHED_BYTES = 4 << 30
 _MOST_SAMPLED = 512
-_NO_WARMUP = "set training.warmup_kimg=0, or train on portraits made by `ssgan synth`"
+_NO_TRUTH = (
+    "set training.warmup_kimg=0 and training.truth_kimg=0, or train on portraits made by `ssgan synth`"
+)
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,8 @@ class TrainingSource(Protocol):
         """Whole batches of the training stream's positions `start` to `stop`.
 
         A position's example depends on source, recipe and position alone. Where several processes train together,
-        each gets its share of every batch. With training.warmup_kimg, batches carry generating parameters, and while
-        it lasts, views of one head may follow one another (training.warmup_views).
+        each gets its share of every batch. Where the recipe uses truth, batches carry generating parameters,
+        and during the warm-up views of one head may follow one another (training.warmup_views).
         """
         ...
 
@@ -199,7 +201,7 @@ class StoredPortraits:
     def batches(self, config: Config, start: int, stop: int) -> Iterator[Batch]:
         training, mirror = config.training, config.data.mirror
         shuffled = ShuffledOrder(self.shown, config.seed, mirror)
-        if not training.warmup_kimg:
+        if not training.uses_truth:
             return self._ordered(shuffled, config, start, stop)
         first: Order = shuffled
         if training.warmup_views > 1:
@@ -239,16 +241,16 @@ class StoredPortraits:
     def _parameters(self) -> Tensor:
         """Generating parameters [N, n] of every entry."""
         if not self.has_depth:
-            raise SsganError("training.warmup_kimg needs a data set with depth", _NO_WARMUP)
+            raise SsganError("learning with truth needs a data set with depth", _NO_TRUTH)
         rows = [self.dataset.meta(index).get("parameters") for index in range(len(self))]
         try:
             parameters = torch.tensor(rows, dtype=torch.float32)
         except (TypeError, ValueError) as error:
             raise SsganError(
-                "training.warmup_kimg needs the generating parameters of every portrait", _NO_WARMUP
+                "learning with truth needs the generating parameters of every portrait", _NO_TRUTH
             ) from error
         if parameters.ndim != 2 or not parameters.isfinite().all():
-            raise SsganError("the data set's generating parameters are malformed", _NO_WARMUP)
+            raise SsganError("the data set's generating parameters are malformed", _NO_TRUTH)
         return parameters
 
 

@@ -56,21 +56,34 @@ class Phases:
     ) -> dict[str, Tensor]:
         """Gradients of the adversarial and curvature losses for the generator."""
         with self.autocast():
-            codes = self.draw_codes(len(labels), rng, track=True)
-            maps = self.generator.part_maps(codes)
+            maps = self.generator.part_maps(self.draw_codes(len(labels), rng, track=True))
             output = self.generator.render(maps, labels)
+        terms = self.adversarial_terms(output, batch, labels, rng, images_seen, augmentation)
+        curvature = self.curvature(maps)
+        (terms["loss_g"] + self.config.training.curvature_weight * curvature).backward()
+        return {**terms, "curvature": curvature}
+
+    def adversarial_terms(
+        self,
+        output: Output,
+        batch: Batch,
+        labels: Tensor,
+        rng: torch.Generator,
+        images_seen: int,
+        augmentation: float = 0.0,
+    ) -> dict[str, Tensor]:
+        """The generator's loss and the mean logit of generated examples seen from `labels`."""
+        with self.autocast():
             examples = self.augmented(self.judged(output, images_seen), augmentation, rng)
             logits = self.discriminator(*examples, labels)
             if self.relativistic:
                 with torch.no_grad():
                     real = self.augmented(self.real(batch, images_seen), augmentation, rng)
                     real_logits = self.discriminator(*real, batch.labels)
-                adversarial = losses.relativistic_generator_loss(real_logits, logits)
+                loss = losses.relativistic_generator_loss(real_logits, logits)
             else:
-                adversarial = losses.generator_loss(logits)
-        curvature = self.curvature(maps)
-        (adversarial + self.config.training.curvature_weight * curvature).backward()
-        return {"loss_g": adversarial, "curvature": curvature, "logit_fake": logits.mean()}
+                loss = losses.generator_loss(logits)
+        return {"loss_g": loss, "logit_fake": logits.mean()}
 
     def discriminator_phase(
         self,

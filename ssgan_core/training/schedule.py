@@ -52,6 +52,11 @@ class Schedule:
         """Whether this step reconstructs known heads instead of playing the adversarial game."""
         return images < self.warmup_images
 
+    def truth_share(self, images: int) -> float:
+        """Share of the game's steps in which known heads are reconstructed, too: falls linearly after the warm-up."""
+        length = self.config.training.truth_kimg * 1000
+        return 0.0 if length == 0 else max(0.0, 1 - (images - self.warmup_images) / length)
+
     def shell_width(self, images: int) -> float:
         """Gaussian shell width, world units: falls geometrically."""
         training = self.config.training

@@ -10,6 +10,7 @@ from torch import Tensor
 from ssgan_core.cameras import mirror_label
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
+from ssgan_core.model.generator import Output
 from ssgan_core.training.data import Batch, TrainingSource
 from ssgan_core.training.ema import update_average
 from ssgan_core.training.facts import DataFacts
@@ -45,7 +46,7 @@ class Trainer:
         self.phases = Phases(config, state.generator, state.discriminator, source.has_depth, device)
         self.warmup = (
             Warmup(self.phases, source.parameter_count(), facts.part_areas)
-            if config.training.warmup_kimg
+            if config.training.uses_truth
             else None
         )
         self.labels = _with_mirrored(facts.labels) if config.data.mirror else facts.labels
@@ -88,7 +89,7 @@ class Trainer:
         state, config = self.state, self.config
         circumstances = state.age, state.adaptation.probability
         state.discriminator.requires_grad_(False)
-        terms = self.phases.generator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
+        terms = self._generator_terms(batch, rng, circumstances)
         self._update_generator()
         state.discriminator.requires_grad_(True)
         terms |= self.phases.discriminator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
@@ -99,6 +100,19 @@ class Trainer:
         if config.augmentation.mode == "adaptive":
             state.adaptation.observe(float(terms["sign_real"]), config.training.batch, config.augmentation)
         return terms
+
+    def _generator_terms(
+        self, batch: Batch, rng: torch.Generator, circumstances: tuple[int, float]
+    ) -> dict[str, Tensor]:
+        """The generator's gradients: by random heads, or by known ones that are reconstructed at the same time."""
+        share = self.schedule.truth_share(self.state.images)
+        if self.warmup is None or share == 0 or float(torch.rand((), generator=rng)) >= share:
+            return self.phases.generator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
+
+        def game(output: Output) -> dict[str, Tensor]:
+            return self.phases.adversarial_terms(output, batch, batch.labels, rng, *circumstances)
+
+        return self.warmup.phase(batch, rng, game)
 
     def _draw_labels(self, batch: Batch, rng: torch.Generator) -> Tensor:
         if self.phases.relativistic:

@@ -1,4 +1,5 @@
-"""Warm-up with truth: reconstruct heads whose generating parameters are known, before the adversarial game.
+"""Learning with truth: reconstruct heads whose generating parameters are known, before the adversarial game and,
+fading, beside it.
 
 Synthetic portraits carry what photos lack: the parameters that made them, exact masks and depth. A head's z is
 made of its parameters, padded with noise that the network must learn to ignore, so that sampling z afterwards
@@ -6,6 +7,8 @@ samples heads.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -49,8 +52,17 @@ class Warmup:
         balance = part_areas.clamp(min=1e-4).rsqrt()
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
-    def phase(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Gradients of the reconstruction losses for the generator."""
+    def phase(
+        self,
+        batch: Batch,
+        rng: torch.Generator,
+        game: Callable[[Output], dict[str, Tensor]] | None = None,
+    ) -> dict[str, Tensor]:
+        """Gradients of the reconstruction losses for the generator.
+
+        Args:
+            game: adversarial terms of the reconstructions, of which `loss_g` is added to the losses.
+        """
         phases = self.phases
         views = views_a_head(batch)
         with phases.autocast():
@@ -65,6 +77,9 @@ class Warmup:
             + _GRADIENT_WEIGHT * terms["warmup_gradient"]
             + phases.config.training.curvature_weight * curvature
         )
+        if game is not None:
+            terms |= game(output)
+            total = total + terms["loss_g"]
         total.backward()
         return {**terms, "curvature": curvature}
 

@@ -6,6 +6,7 @@ import sys
 import types
 from dataclasses import replace
 from itertools import pairwise
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -23,8 +24,9 @@ from ssgan_core.training.estimate import estimate
 from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.loop import train
 from ssgan_core.training.phases import Phases
+from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
-from ssgan_core.training.warmup import views_a_head
+from ssgan_core.training.warmup import Warmup, views_a_head
 
 CPU = torch.device("cpu")
 EXAMPLES, SIZE = 12, 16  # of the tiny data set
@@ -42,8 +44,9 @@ def weights(path):
         recipe({"mode": "adaptive", "probability": 0.2, "kimg": 0.02, "cutout": True}),
         recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", lr_ramp_kimg=0.012),
         recipe(warmup_kimg=0.012, warmup_views=2),
+        recipe(truth_kimg=0.02),
     ],
-    ids=["plain", "adaptive", "relativistic", "warm-up"],
+    ids=["plain", "adaptive", "relativistic", "warm-up", "truth"],
 )
 def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path, config):
     straight = train(heads, config, tmp_path / "straight", device=CPU)
@@ -122,6 +125,44 @@ def test_successive_views_of_a_head_are_recognised(heads):
     assert views([1.0, 1, 1, 1], [no] * 4) == 4
     assert views([1.0, 1, 1, 2], [no] * 4) == 1
     assert views([1.0, 2, 3, 4], [no] * 4) == 1
+
+
+def test_truth_fades_beside_the_game(heads, tmp_path):
+    config = recipe(warmup_kimg=0.008, truth_kimg=0.032, kimg=0.064, tick_kimg=0.004)
+    schedule = Schedule(config)
+    assert [schedule.truth_share(images) for images in (8, 24, 40, 60)] == [1, 0.5, 0, 0]
+    train(heads, config, tmp_path / "run", device=CPU)
+    rows = runs.read_stats(tmp_path / "run")[1:]  # a row a step
+    kinds = ["".join(key[0] for key in ("warmup_image", "loss_g") if key in row) for row in rows]
+    assert kinds[:3] == ["w", "w", "wl"]
+    assert kinds[10:] == ["l"] * 6
+    assert set(kinds[3:10]) == {"wl", "l"}
+
+
+def test_the_game_and_truth_both_reach_the_generator(heads):
+    config = recipe(truth_kimg=1.0)
+    state = TrainingState.create(config, heads.schema, CPU)
+    phases = Phases(config, state.generator, state.discriminator, True, CPU)
+    warmup = Warmup(phases, heads.parameter_count(), torch.full((len(heads.schema.parts),), 0.1))
+    batch = next(heads.batches(config, 0, 4))
+
+    def gradient(weights):
+        state.generator.zero_grad()
+        rng = torch.Generator().manual_seed(0)
+
+        def game(output):
+            terms = phases.adversarial_terms(output, batch, batch.labels, rng, 0)
+            return {**terms, "loss_g": weights[1] * terms["loss_g"]}
+
+        with patch.object(warmup, "losses", lambda *_: {k: weights[0] * v for k, v in losses(*_).items()}):
+            warmup.phase(batch, rng, game)
+        return torch.cat([p.grad.flatten() for p in state.generator.parts.parameters()])
+
+    losses = warmup.losses
+    truth, both, game = (gradient(weights) for weights in ((1, 0), (1, 1), (0, 1)))
+    curvature = gradient((0, 0))
+    assert min((truth - curvature).norm(), (game - curvature).norm()) > 1e-4
+    torch.testing.assert_close(both, truth + game - curvature, atol=1e-5, rtol=1e-3)
 
 
 def test_warm_up_needs_generating_parameters(heads, tmp_path):
