@@ -30,3 +30,10 @@ class Mapping(nn.Module):
     def track(self, w: Tensor) -> None:
         """Update the running mean with a batch of w."""
         self.mean.lerp_(w.float().mean(0), 1 - _TRACKING)
+
+    @torch.no_grad()
+    def read_first(self, count: int) -> None:
+        """Make a fresh mapping read only the first numbers of z, at the same variance; others can be learnt."""
+        weight = self.layers[0].weight
+        weight[:, count:] = 0
+        weight *= (weight.shape[1] / count) ** 0.5

@@ -23,6 +23,7 @@ from ssgan_core.training.ranks import ALONE, Ranks
 from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
 from ssgan_core.training.trainer import Trainer
+from ssgan_core.training.warmup import known_numbers
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def train(
     )
     if not resumed and origin is None:
         state.set_layout(facts.layout)
+        if config.training.uses_truth:
+            state.read_first(known_numbers(source.parameter_count()))
     if not resumed:
         state.set_shell_width(schedule.shell_width(state.age))
     ranks.broadcast(state.tensors())

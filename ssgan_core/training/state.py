@@ -85,6 +85,11 @@ class TrainingState:
         for generator in (self.generator, self.average):
             generator.parts.layout_prior.copy_(layout)
 
+    def read_first(self, count: int) -> None:
+        """Start with a mapping that reads the first numbers of z only (see Mapping.read_first)."""
+        for generator in (self.generator, self.average):
+            generator.mapping.read_first(count)
+
     def set_shell_width(self, width: float) -> None:
         """Set the shells' width in world units."""
         for generator in (self.generator, self.average):

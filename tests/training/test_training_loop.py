@@ -127,6 +127,17 @@ def test_successive_views_of_a_head_are_recognised(heads):
     assert views([1.0, 2, 3, 4], [no] * 4) == 1
 
 
+@pytest.mark.parametrize("warmup_kimg", [0.0, 0.004])
+def test_learning_with_truth_begins_with_what_is_known_of_heads(heads, tmp_path, warmup_kimg):
+    config = recipe(kimg=0.004, warmup_kimg=warmup_kimg, generator_lr=1e-30, discriminator_lr=1e-30)
+    result = train(heads, config, tmp_path / "run", device=CPU)
+    columns = weights(result.model)["mapping.layers.0.weight"].abs().amax(0)
+    known = heads.parameter_count() + 1
+    assert known < len(columns)
+    assert columns[:known].min() > 0
+    assert (columns[known:] > 1e-6).all() == (warmup_kimg == 0)
+
+
 def test_truth_fades_beside_the_game(heads, tmp_path):
     config = recipe(warmup_kimg=0.008, truth_kimg=0.032, kimg=0.064, tick_kimg=0.004)
     schedule = Schedule(config)
