@@ -89,7 +89,7 @@ def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     halves = {}
     for name, tensor in tensors.items():
-        half = tensor.to(torch.float16) if tensor.ndim > 1 else tensor
+        half = tensor.to(torch.float16) if tensor.ndim > 1 and tensor.is_floating_point() else tensor
         halves[name] = half if half.isfinite().all() else tensor
     return halves
 

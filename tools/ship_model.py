@@ -70,10 +70,11 @@ def main(
     data: Annotated[str, typer.Option(help="How the data was made; streams say it themselves.")] = "",
     hardware: Annotated[str, typer.Option(help="What the model was trained on.")] = "not recorded",
     evaluation: Annotated[Path | None, typer.Option(help="evaluation.json of this model.")] = None,
+    held_out: Annotated[str, typer.Option(help="How the data of the evaluation was made.")] = "",
 ) -> None:
     """Check everything, then write model, figures and card."""
     try:
-        ship(find_model(model), out, card, earlier or [], data, hardware, evaluation)
+        ship(find_model(model), out, card, earlier or [], data, hardware, evaluation, held_out)
     except SsganError as error:
         print(f"error: {error.message}\n{error.hint}")
         raise typer.Exit(1) from error
@@ -87,6 +88,7 @@ def ship(
     data: str,
     hardware: str,
     evaluation: Path | None,
+    held_out: str,
 ) -> None:
     """Write `out`, its evaluation.json and the card.
 
@@ -97,11 +99,17 @@ def ship(
     if not data and not all("stream" in stage.data for stage in stages):
         raise SsganError("nobody knows how the data was made", "say it with --data")
     generator, loaded = load_generator(source, CPU)
+    told, seen = sum(stage.images for stage in stages), loaded.metadata.get("images_seen")
+    if told != seen:
+        raise SsganError(
+            f"{source} has seen {seen} images, but the named runs account for {told}",
+            "name the runs that it began with by --earlier",
+        )
     parameters = sum(parameter.numel() for parameter in generator.parameters())
     if parameters > MOST_PARAMETERS:
         raise SsganError(f"{source} has {parameters:,} parameters, more than {MOST_PARAMETERS:,}")
     before, _ = _split_card(card)
-    figures = None if evaluation is None else _figures(evaluation, loaded)
+    figures = None if evaluation is None else _figures(evaluation, loaded, held_out)
     metrics = out.with_suffix(".evaluation.json")
     if figures is not None:
         write_json(metrics, figures)
@@ -159,7 +167,7 @@ def _stage(run: Path, model: Path) -> Stage:
     )
 
 
-def _figures(path: Path, model: ModelFile) -> dict[str, Any]:
+def _figures(path: Path, model: ModelFile, held_out: str) -> dict[str, Any]:
     """An evaluation without the places of this machine.
 
     Raises:
@@ -169,7 +177,7 @@ def _figures(path: Path, model: ModelFile) -> dict[str, Any]:
     if figures["model"]["sha256"] != model.sha256:
         raise SsganError(f"{path} is about another model ({figures['model']['sha256'][:12]}…)")
     figures["model"]["path"] = Path(figures["model"]["path"]).name
-    figures["data"]["path"] = Path(figures["data"]["path"]).name
+    figures["data"]["path"] = held_out or Path(figures["data"]["path"]).name
     return figures
 
 
