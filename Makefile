@@ -1,7 +1,8 @@
-# Two commands from a fresh clone, with nothing but Python (3.10 to 3.13) and make:
-#   make demo    sets everything up, trains a small model and makes portraits, an edit and a video in demo/
-#   make test    sets everything up and runs the tests
-# Both install into .venv once; later runs are quick and need no network. Another Python: make demo PYTHON=python3.12
+# Commands for a fresh clone, with nothing but Python (3.10 to 3.13) and make:
+#   make demo        sets everything up and shows what the shipped model can do: portraits, edits and a video in demo/
+#   make demo-train  the same with a small model of your own: draws portraits, trains on them (minutes), uses the model
+#   make test        sets everything up and runs the tests
+# All install into .venv once; later runs are quick and need no network. Another Python: make demo PYTHON=python3.12
 
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
@@ -11,19 +12,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SSGAN := $(BIN)/ssgan
 
-.PHONY: help demo test lint types contracts format clean
+.PHONY: help demo demo-train test lint types contracts format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make lint      ruff; make types: pyright; make contracts: direction of imports; make clean: remove demo/ and caches"
 
 demo: $(VENV)/.installed
+	$(SSGAN) demo --out demo
+
+demo-train: $(VENV)/.installed
 	$(SSGAN) synth demo/heads --count 300 --views 2 --size 64
 	$(SSGAN) train demo/heads --config demo --run demo/run
-	$(SSGAN) generate demo/run --seeds 0-7 --out demo/portraits
-	$(SSGAN) edit transfer demo/portraits/seed0000.portrait --from demo/portraits/seed0003.portrait --parts hair --out demo/edit
-	$(SSGAN) video demo/portraits/seed0000.portrait --orbit --frames 60 --size 256 --out demo/orbit.mp4
-	@echo "done: look at demo/portraits/contact.png, demo/edit/sheet.png and demo/orbit.mp4"
+	$(SSGAN) demo --model demo/run --out demo/trained
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest

@@ -14,7 +14,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ssgan_cli.commands import doctor, edit, evaluate, generate, preprocess, synth, train, video, weights
+from ssgan_cli.commands import (
+    demo,
+    doctor,
+    edit,
+    evaluate,
+    generate,
+    preprocess,
+    synth,
+    train,
+    video,
+    weights,
+)
 from ssgan_cli.console import print_error, print_warning
 from ssgan_core import __version__
 from ssgan_core.errors import SsganError
@@ -52,6 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo")(demo.demo)
 app.command("synth")(synth.synth)
 app.command("preprocess")(preprocess.preprocess)
 app.command("train")(train.train)

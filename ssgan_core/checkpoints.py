@@ -11,7 +11,7 @@ import io
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class ModelFile:
     """What a model file holds.
 
     Attributes:
-        tensors: by name, on the CPU.
+        tensors: by name, on the CPU; of a model never float16.
         metadata: format, config, parts and whatever else was saved.
         sha256: hex digest of tensors and metadata; the model's identity.
     """
@@ -71,12 +71,40 @@ def save_model(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
 
 
 def load_model(path: Path) -> ModelFile:
-    """Read and verify a model file.
+    """Read and verify a model file; what it keeps in fp16 (see `halved`) comes as float32.
 
     Raises:
         SsganError: it is missing, damaged, of a newer format or no model of this project.
     """
-    return read_tensors(path, "model")
+    model = read_tensors(path, "model")
+    tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in model.tensors.items()}
+    return replace(model, tensors=tensors)
+
+
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in fp16 for a file of half the size.
+
+    Scalars and vectors stay as they are, because they take no room and some are sizes in the world; so does a tensor
+    with a value that fp16 cannot hold.
+    """
+    halves = {}
+    for name, tensor in tensors.items():
+        half = tensor.to(torch.float16) if tensor.ndim > 1 and tensor.is_floating_point() else tensor
+        halves[name] = half if half.isfinite().all() else tensor
+    return halves
+
+
+def stated_sha256(path: Path) -> str:
+    """The digest that a model or portrait file gives for itself, unverified and without reading its tensors.
+
+    Raises:
+        SsganError: it is missing, or no such file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {})[_DIGEST_KEY]
+    except (SafetensorError, OSError, RuntimeError, ValueError, OverflowError, KeyError) as error:
+        raise SsganError(f"{path} is not a file of ssgan", _COPY_HINT) from error
 
 
 def write_tensors(path: Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:

@@ -87,6 +87,23 @@ def load_portrait(path: Path) -> Portrait:
     )
 
 
+def check_same_model(first: Portrait, second: Portrait) -> None:
+    """Codes of one model mean nothing to another.
+
+    Raises:
+        SsganError: two portraits were made by different models, or have different parts.
+    """
+    if first.model_sha256 != second.model_sha256:
+        raise SsganError(
+            "the two portraits were made by different models "
+            f"({first.model_sha256[:12]}… and {second.model_sha256[:12]}…)",
+            "generate both with the same model",
+        )
+    if first.part_names != second.part_names:
+        odd = sorted(set(first.part_names) ^ set(second.part_names)) or ["their order"]
+        raise SsganError(f"the two portraits have different parts: {', '.join(odd)}")
+
+
 def _check(tensors: dict[str, torch.Tensor], part_names: tuple[str, ...], source: str) -> None:
     """The codes have the shapes that the parts ask for, and are finite float32."""
     if set(tensors) != _TENSORS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssgan_core.checkpoints import ModelFile, load_model
+from ssgan_core.checkpoints import ModelFile, load_model, stated_sha256
 from ssgan_core.config import model_config_from_json
 from ssgan_core.errors import SsganError
 from ssgan_core.layers import place, resize_bilinear
@@ -32,6 +32,7 @@ from ssgan_core.pictures import (
 from ssgan_core.portrait import Portrait, load_portrait, save_portrait
 from ssgan_core.progress import Progress, silent
 from ssgan_core.recording import Recorded
+from ssgan_core.resources import DEFAULT_MODEL, default_model, is_default_model
 from ssgan_core.training.runs import newest_model
 
 _LEAST_OPACITY = 0.5  # of a pixel's foreground, for its depth to mean anything
@@ -209,7 +210,8 @@ def open_portrait(
 
     Args:
         source: the .portrait file.
-        model: its model file or run folder; None looks where the portrait says it was.
+        model: its model file or run folder; None takes the shipped model if that one made the portrait, and looks
+            where the portrait says that its model was if not.
 
     Raises:
         SsganError: one of them is damaged or missing, or another model made the portrait.
@@ -228,7 +230,12 @@ def open_portrait(
 
 
 def path_to_model(folder: Path, model: Path) -> str:
-    """A model's path as a portrait in `folder` keeps it: relative, so that both can move together."""
+    """A model's path as a portrait in `folder` keeps it: relative, so that both can move together.
+
+    It is empty for the model that ships with the package, which is found by its sha256 from everywhere.
+    """
+    if is_default_model(model):
+        return ""
     try:
         return os.path.relpath(model.resolve(), folder.resolve())
     except ValueError:  # another drive on Windows
@@ -312,11 +319,17 @@ def save_portraits(
 
 
 def _remembered_model(portrait: Portrait, source: Path) -> Path:
+    with suppress(SsganError):  # a portrait of another model does not need the shipped one to be whole
+        if stated_sha256(default_model()) == portrait.model_sha256:
+            return default_model()
     remembered = Path(os.path.normpath(source.absolute().parent / portrait.model_path))
-    if not portrait.model_path or not remembered.is_file():
-        place = f" ({remembered} is gone)" if portrait.model_path else ""
-        raise SsganError(f"{source} does not lead to its model{place}", "name the model with --model")
-    return remembered
+    if not portrait.model_path:
+        place = f" (it is not the {DEFAULT_MODEL} of this version)"
+    elif not remembered.is_file():
+        place = f" ({remembered} is gone)"
+    else:
+        return remembered
+    raise SsganError(f"{source} does not lead to its model{place}", "name the model with --model")
 
 
 def tensors(output: Output) -> tuple[Tensor, ...]:

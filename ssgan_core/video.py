@@ -1,10 +1,13 @@
-"""Video: a portrait on a camera path, image, part mask and depth side by side, as MP4 or as PNG frames."""
+"""Video: a portrait on a camera path, or parts of it on the way to another's, as MP4 or as PNG frames.
+
+Every frame shows image, part mask and depth side by side.
+"""
 
 from __future__ import annotations
 
 import itertools
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +17,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ssgan_core.editing.interpolation import interpolated_views
+from ssgan_core.editing.pair import open_pair
 from ssgan_core.errors import SsganError
 from ssgan_core.files import atomic_path
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator
+from ssgan_core.parts import PartSchema
 from ssgan_core.pictures import save_png, tile
 from ssgan_core.progress import Progress, silent
-from ssgan_core.synthesis import look_around, open_portrait, view_strip
+from ssgan_core.synthesis import View, look_around, open_portrait, view_strip
 
 # x264's output depends on its number of threads, so it is fixed; +bitexact and no metadata keep versions and
 # dates out of the file. Two runs then write the same bytes.
@@ -32,7 +38,7 @@ _ENCODING = (
 
 @dataclass(frozen=True)
 class SavedVideo:
-    """What `film` wrote: the model file that was used, the video, and its size in pixels."""
+    """What `film` or `film_interpolation` wrote: the model file that was used, the video, and its size in pixels."""
 
     model: Path
     video: Path
@@ -64,14 +70,51 @@ def film(
     Raises:
         SsganError: a file is damaged or missing, the size or the kind of video is impossible, or there is no encoder.
     """
-    _check_target(out)
+    check_target(out)
     shown, generator, model_file = open_portrait(portrait, model, device, backend)
-    side = generator.config.resolution if size is None else size
-    _check_size(side)
+    side = _side(generator, size)
     write_video(
         render_frames(generator, shown.codes.to(device), labels, side), len(labels), out, fps, progress
     )
     return SavedVideo(model_file, out, 3 * side, side)
+
+
+def film_interpolation(
+    first: Path,
+    second: Path,
+    parts: Sequence[str] | None,
+    out: Path,
+    *,
+    frames: int,
+    fps: int,
+    size: int | None,
+    shape: bool = True,
+    texture: bool = True,
+    model: Path | None,
+    device: torch.device,
+    backend: str = "auto",
+    progress: Progress = silent,
+) -> SavedVideo:
+    """Film named parts of a portrait on their way to another portrait's, and back, so that the video can repeat.
+
+    Frame i of N shows `interpolate` at (1 - cos(2 pi i / N)) / 2, by the first portrait's camera.
+
+    Args:
+        parts, shape, texture, model: as in `editing.interpolation.interpolate_to_folder`.
+        out, fps, size: as in `film`.
+
+    Raises:
+        SsganError: as `film`, or the portraits are of different models, or a part does not exist.
+    """
+    check_target(out)
+    pair = open_pair(first, second, model, device, backend)
+    side = _side(pair.generator, size)
+    schema = pair.generator.schema
+    indices = None if parts is None else schema.foreground_indices(parts)
+    amounts = [float(amount) for amount in (1 - np.cos(2 * np.pi * np.arange(frames) / frames)) / 2]
+    steps = interpolated_views(pair, amounts, indices, shape=shape, texture=texture)
+    write_video((_frame(view, schema, side) for _, view in steps), frames, out, fps, progress)
+    return SavedVideo(pair.model, out, 3 * side, side)
 
 
 def render_frames(generator: Generator, codes: Codes, labels: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -79,10 +122,8 @@ def render_frames(generator: Generator, codes: Codes, labels: np.ndarray, size: 
 
     Image, coloured mask and depth stand side by side; they are resized if `size` is not the model's.
     """
-    methods = (Image.Resampling.LANCZOS, Image.Resampling.NEAREST, Image.Resampling.BILINEAR)
     for view in look_around(generator, codes, labels):
-        pictures = zip(view_strip(view, generator.schema), methods, strict=True)
-        yield tile([_resized(picture, size, method) for picture, method in pictures], columns=3)
+        yield _frame(view, generator.schema, size)
 
 
 def write_video(
@@ -124,19 +165,26 @@ def find_ffmpeg() -> str:
         raise SsganError("no ffmpeg was found to encode the video with", hint) from error
 
 
-def _check_size(size: int) -> None:
-    """H.264 with 4:2:0 colour stores pairs of rows and columns."""
-    if size % 2 or not 16 <= size <= 2048:
-        raise SsganError(f"a video's size must be even and between 16 and 2048, got {size}")
+def check_target(path: Path) -> None:
+    """Notice before the work that a video of this name cannot be written.
 
-
-def _check_target(path: Path) -> None:
+    Raises:
+        SsganError: it is neither an .mp4 file nor a folder, or there is no encoder.
+    """
     if path.suffix.lower() not in (".mp4", ""):
         raise SsganError(f"cannot write a '{path.suffix}' video", "name an .mp4 file or a folder")
     if path.suffix and path.is_dir():
         raise SsganError(f"{path} is a folder")
     if path.suffix:
         find_ffmpeg()
+
+
+def _side(generator: Generator, size: int | None) -> int:
+    """The side of the pictures. H.264 with 4:2:0 colour stores pairs of rows and columns."""
+    side = generator.config.resolution if size is None else size
+    if side % 2 or not 16 <= side <= 2048:
+        raise SsganError(f"a video's size must be even and between 16 and 2048, got {side}")
+    return side
 
 
 def _encode(pictures: Iterable[np.ndarray], count: int, path: Path, fps: int, progress: Progress) -> None:
@@ -168,6 +216,12 @@ def _encode(pictures: Iterable[np.ndarray], count: int, path: Path, fps: int, pr
             complaints.seek(0)
             lines = complaints.read().decode(errors="replace").strip().splitlines() or ["it gave no reason"]
             raise SsganError(f"ffmpeg could not encode the video: {lines[-1]}", "is the disk full?")
+
+
+def _frame(view: View, schema: PartSchema, size: int) -> np.ndarray:
+    methods = (Image.Resampling.LANCZOS, Image.Resampling.NEAREST, Image.Resampling.BILINEAR)
+    pictures = zip(view_strip(view, schema), methods, strict=True)
+    return tile([_resized(picture, size, method) for picture, method in pictures], columns=3)
 
 
 def _resized(picture: np.ndarray, size: int, method: Image.Resampling) -> np.ndarray:

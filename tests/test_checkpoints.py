@@ -15,7 +15,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from ssgan_core.checkpoints import FORMAT, load_model, load_state, save_model, save_state
+from ssgan_core.checkpoints import (
+    FORMAT,
+    halved,
+    load_model,
+    load_state,
+    read_tensors,
+    save_model,
+    save_state,
+    stated_sha256,
+)
 from ssgan_core.errors import SsganError
 
 
@@ -49,6 +58,36 @@ def state():
         "module": module.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
+
+
+def test_half_precision_keeps_what_it_must(tmp_path):
+    exact = {
+        "matrix": torch.randn(40, 50, generator=torch.Generator().manual_seed(0)),
+        "vector": torch.tensor([0.19, 1 / 3]),
+        "width": torch.tensor(0.0125),
+        "huge": torch.full((2, 2), 1e6),
+        "table": torch.arange(6).reshape(2, 3),
+    }
+    digest = save_model(tmp_path / "m.safetensors", halved(exact), {})
+    stored = read_tensors(tmp_path / "m.safetensors", "model").tensors
+    assert {name for name, tensor in stored.items() if tensor.dtype == torch.float16} == {"matrix"}
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert loaded.sha256 == digest == stated_sha256(tmp_path / "m.safetensors")
+    wanted = {**exact, "matrix": exact["matrix"].half().float()}
+    assert loaded.tensors.keys() == wanted.keys()
+    assert all(equal(loaded.tensors[name], tensor) for name, tensor in wanted.items())
+
+
+@pytest.mark.parametrize("content", [None, b"", b"hello", b"\x80" * 50])
+def test_no_digest_of_what_is_no_file_of_ours(tmp_path, content):
+    path = tmp_path / "a [x].safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SsganError, match=r"a \[x\]"):
+        stated_sha256(path)
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(SsganError, match=r"a \[x\]"):
+        stated_sha256(path)
 
 
 def equal(one, two):

@@ -169,6 +169,28 @@ def test_portrait_without_its_model(portrait, lost):
     assert "--model" in caught.value.hint
 
 
+def test_portrait_of_the_shipped_model_needs_no_path(tiny_model, other_model, portrait, monkeypatch):
+    lost = portrait(model_path="../gone.safetensors")
+    monkeypatch.setattr("ssgan_core.resources._DEFAULT_MODEL_FILE", tiny_model)
+    assert open_portrait(lost, None, CPU)[2] == tiny_model
+    assert path_to_model(lost.parent, tiny_model) == ""
+    assert path_to_model(lost.parent, other_model) != ""
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x" * 100])
+def test_portrait_of_a_run_needs_no_shipped_model(tiny_model, portrait, tmp_path, monkeypatch, content):
+    shipped = tmp_path / "default.safetensors"
+    if content is not None:
+        shipped.write_bytes(content)
+    monkeypatch.setattr("ssgan_core.resources._DEFAULT_MODEL_FILE", shipped)
+    assert open_portrait(portrait(), None, CPU)[2].samefile(tiny_model)
+
+
+def test_portrait_of_another_default_says_so(portrait):
+    with pytest.raises(SsganError, match="not the default of this version"):
+        open_portrait(portrait(model_path=""), None, CPU)
+
+
 def test_portrait_of_another_model_is_refused(other_model, portrait):
     with pytest.raises(SsganError, match="another model"):
         open_portrait(portrait(), other_model, CPU)

@@ -10,7 +10,7 @@ from PIL import Image
 from ssgan_core import cameras
 from ssgan_core.errors import SsganError
 from ssgan_core.synthesis import codes_from_seed, load_generator, save_portraits
-from ssgan_core.video import film, find_ffmpeg, render_frames, write_video
+from ssgan_core.video import film, film_interpolation, find_ffmpeg, render_frames, write_video
 
 CPU = torch.device("cpu")
 
@@ -96,6 +96,24 @@ def test_film_of_a_portrait_file(portrait, tiny_model, tmp_path):
     assert made.model.samefile(tiny_model)
     assert (made.video, made.width, made.height) == (out, 96, 32)
     assert out.read_bytes()[4:8] == b"ftyp"
+
+
+def test_film_of_an_interpolation_goes_there_and_back(tiny_model, tmp_path):
+    label = cameras.label(0.0, 0.0)
+    saved = save_portraits(tiny_model, [0, 1], label, tmp_path / "p", psi=1.0, device=CPU)
+    first, second = (row["portrait"] for row in saved.portraits)
+    out = tmp_path / "frames"
+    options = {"fps": 30, "size": None, "model": None, "device": CPU}
+    made = film_interpolation(first, second, ["hair", "skin"], out, frames=6, **options)
+    assert (made.width, made.height) == (96, 32)
+    shown = [np.asarray(Image.open(out / f"frame{i:04d}.png"), int) for i in range(6)]
+    for there, back in ((1, 5), (2, 4)):
+        assert np.abs(shown[there] - shown[back])[:, :32].max() <= 1
+    distances = [np.abs(shown[i] - shown[0])[:, :32].mean() for i in range(4)]
+    assert distances == sorted(distances)
+    assert distances[3] > distances[1] > 0
+    with pytest.raises(SsganError, match="no part"):
+        film_interpolation(first, second, ["hare"], out, frames=6, **options)
 
 
 @pytest.mark.parametrize("size", [0, 15, 33, 4098])

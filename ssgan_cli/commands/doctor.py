@@ -45,6 +45,7 @@ def doctor(as_json: JsonOption = False) -> None:
         "ffmpeg": ffmpeg,
         "opencv": _installed("cv2", "needed by preprocess only"),
         "facexlib": _facexlib(),
+        "model": _model(),
         "weights": _weights("default"),
         "high-quality weights": _weights("high-quality"),
         "recipes": ", ".join(sorted(path.stem for path in shipped("configs").glob("*.yaml"))),
@@ -86,6 +87,26 @@ def _renderer(output: Output, kind: str) -> str:
         return f"reference (PyTorch), more slowly, because {error.message}: {error.hint}"
     what = "this processor" if kind == "cpu" else "this GPU"
     return f"native, compiled for {what}: {library} (log: {library.with_suffix('.log').name} beside it)"
+
+
+def _model() -> str:
+    """What ships, read as any model is: with its digest verified and its weights fitted."""
+    import torch
+
+    from ssgan_core.resources import DEFAULT_MODEL, default_model
+    from ssgan_core.synthesis import load_generator
+
+    try:
+        path = default_model()
+        generator, loaded = load_generator(path, torch.device("cpu"))
+    except SsganError as error:
+        return f"none: {error.message} ({error.hint})"
+    size, seen = generator.config.resolution, loaded.metadata.get("images_seen", "unknown")
+    parameters = sum(parameter.numel() for parameter in generator.parameters())
+    return (
+        f"{DEFAULT_MODEL}: {size} x {size} pixels, {parameters:,} parameters, {seen} images seen, "
+        f"sha256 {loaded.sha256[:12]}, intact: {path}"
+    )
 
 
 def _installed(module: str, purpose: str) -> str:

@@ -9,14 +9,22 @@ from typing import Annotated
 import typer
 
 from ssgan_cli.console import Output
-from ssgan_cli.options import Backend, BackendOption, Device, DeviceOption, JsonOption
+from ssgan_cli.options import (
+    WHICH_MODEL,
+    Backend,
+    BackendOption,
+    Device,
+    DeviceOption,
+    JsonOption,
+    parse_model,
+)
 from ssgan_cli.renderer import announce_renderer
 
 _YAW, _PITCH = 0.4, 0.2  # radians
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Run folder (its newest model) or a model .safetensors.")],
+    model: Annotated[Path, typer.Argument(parser=parse_model, metavar="MODEL", help=f"{WHICH_MODEL}.")],
     data: Annotated[Path, typer.Argument(help="Data set with masks, best one that it was not trained on.")],
     samples: Annotated[int, typer.Option(min=8, max=100_000, help="Portraits in each compared set.")] = 2000,
     psi: Annotated[float, typer.Option(min=0.0, max=2.0, help="Truncation: 0 is the mean head.")] = 0.7,

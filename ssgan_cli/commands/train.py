@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssgan_cli.console import Output
-from ssgan_cli.options import Device, DeviceOption, JsonOption
+from ssgan_cli.options import Device, DeviceOption, JsonOption, parse_model
 from ssgan_cli.renderer import announce_renderer
 
 if TYPE_CHECKING:
@@ -46,7 +46,10 @@ def train(
     init: Annotated[
         Path | None,
         typer.Option(
-            help="Begin with this model's weights (model file or run folder), on other data or at another resolution."
+            parser=parse_model,
+            metavar="MODEL",
+            help="Begin with this model's weights (model file, run folder, or default: the model that ships with "
+            "ssgan), on other data or at another resolution.",
         ),
     ] = None,
     init_state: Annotated[

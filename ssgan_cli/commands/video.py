@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ssgan_cli.console import Output
-from ssgan_cli.options import Backend, BackendOption, Device, DeviceOption, JsonOption
+from ssgan_cli.options import Backend, BackendOption, Device, DeviceOption, JsonOption, MakersModelOption
 from ssgan_cli.renderer import announce_renderer
 
 
@@ -31,9 +31,7 @@ def video(
     out: Annotated[Path, typer.Option(help="An .mp4 file, or a folder for PNG frames.")] = Path(
         "out/orbit.mp4"
     ),
-    model: Annotated[
-        Path | None, typer.Option(help="Run folder or model file; by default the one that made the portrait.")
-    ] = None,
+    model: MakersModelOption = None,
     backend: BackendOption = Backend.auto,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,

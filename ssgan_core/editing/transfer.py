@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ssgan_core.errors import SsganError
+from ssgan_core.editing.pair import open_pair, save_edited
 from ssgan_core.model.codes import Codes
 from ssgan_core.parts import PartSchema
 from ssgan_core.pictures import colour_mask, save_png, tile
-from ssgan_core.portrait import Portrait, load_portrait, save_portrait
-from ssgan_core.synthesis import View, open_portrait, path_to_model, save_view, synthesise
+from ssgan_core.portrait import Portrait, check_same_model
+from ssgan_core.synthesis import View, synthesise
 
 _VISIBLE = 8  # of 255: a mean change over the channels that an eye can see
 
@@ -61,10 +61,7 @@ def transfer(
     Raises:
         SsganError: the two were not made by the same model.
     """
-    if receiver.model_sha256 != donor.model_sha256 or receiver.part_names != donor.part_names:
-        raise SsganError(
-            "the two portraits were made by different models", "generate both with the same model"
-        )
+    check_same_model(receiver, donor)
     codes = receiver.codes
     for part in parts:
         codes = codes.with_part(donor.codes, part, shape=shape, texture=texture)
@@ -94,22 +91,16 @@ def transfer_to_folder(
     Raises:
         SsganError: a file is damaged or missing, the portraits are of different models, a part does not exist.
     """
-    receiver, generator, model_file = open_portrait(portrait, model, device, backend)
-    giver = load_portrait(donor)
-    schema = generator.schema
+    pair = open_pair(portrait, donor, model, device, backend)
+    receiver, schema = pair.first, pair.generator.schema
     indices = schema.foreground_indices(parts)
-    edited = transfer(receiver, giver, indices, shape=shape, texture=texture)
-    codes = Codes.cat([receiver.codes, giver.codes, edited.codes]).to(device)
-    before, other, after = synthesise(generator, codes, np.repeat(receiver.label[None], 3, axis=0))
-    files = {
-        **save_view(out, "edited", after, schema),
-        "portrait": out / "edited.portrait",
-        "sheet": out / "sheet.png",
-    }
-    save_portrait(files["portrait"], replace(edited, model_path=path_to_model(out, model_file)))
+    edited = transfer(receiver, pair.second, indices, shape=shape, texture=texture)
+    codes = Codes.cat([receiver.codes, pair.second.codes, edited.codes]).to(device)
+    before, other, after = synthesise(pair.generator, codes, np.repeat(receiver.label[None], 3, axis=0))
+    files = {**save_edited(out, "edited", edited, after, pair), "sheet": out / "sheet.png"}
     save_png(files["sheet"], comparison(before, other, after, schema))
     names = [schema.foreground[index].name for index in indices]
-    return SavedEdit(model_file, names, files, measure_change(before, after, indices))
+    return SavedEdit(pair.model, names, files, measure_change(before, after, indices))
 
 
 def measure_change(before: View, after: View, parts: Sequence[int]) -> Change:

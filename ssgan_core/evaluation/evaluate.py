@@ -148,7 +148,7 @@ def evaluate(
     facts_of_edits, shown_edits = edits.measure_edits(subject, steps)
     facts_of_turns = turns.measure_turns(subject, steps)
     exhibits = Exhibits(exhibit_samples(subject, steps), shown_edits, exhibit_neighbours(subject, sets))
-    trained_on = _trained_on(model, dataset)
+    trained_on = _trained_on(loaded, model, dataset)
     evaluation = {
         "format": FORMAT,
         "model": {"path": str(model), "sha256": loaded.sha256, "resolution": size},
@@ -221,14 +221,23 @@ def _inception(subject: Subject, weights: Path | None, required: bool) -> dict[s
         return {"skipped": str(error)}
 
 
-def _trained_on(model: Path, data: PortraitDataset) -> bool | None:
-    """Whether the model's run was trained on these very portraits; None where it does not say."""
+def _trained_on(loaded: ModelFile, model: Path, data: PortraitDataset) -> bool | None:
+    """Whether the model's runs were trained on these very portraits; None where neither its folder nor it says so."""
     notes = model.parent / DATA_NAME
-    if not notes.is_file():
+    if notes.is_file():
+        remembered = [read_json(notes)]
+    else:  # what tools/ship_model.py writes
+        shipped = loaded.metadata.get("shipped")
+        stages = shipped.get("stages") if isinstance(shipped, dict) else None
+        remembered = (
+            [stage.get("data") for stage in stages if isinstance(stage, dict)]
+            if isinstance(stages, list)
+            else []
+        )
+    if not remembered:
         return None
-    remembered = read_json(notes)
     wanted = StoredPortraits(data).fingerprint()["fingerprint"]
-    return isinstance(remembered, dict) and remembered.get("fingerprint") == wanted
+    return any(isinstance(row, dict) and row.get("fingerprint") == wanted for row in remembered)
 
 
 def _notes(settings: Settings, count: int, features: int, trained_on: bool | None) -> list[str]:

@@ -8,15 +8,13 @@ are two files, so that each stays small: at the shipped size they take 13 and 15
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ssgan_core.checkpoints import read_tensors, write_tensors
+from ssgan_core.checkpoints import halved, read_tensors, write_tensors
 from ssgan_core.config import Config, config_to_json
 from ssgan_core.errors import SsganError
 from ssgan_core.training.state import TrainingState
@@ -63,9 +61,9 @@ def save_carry(run: Path, state: TrainingState, config: Config) -> tuple[Path, P
         "images_seen": state.age,
         "augmentation": state.adaptation.probability,
     }
-    digest = write_tensors(generator, "carry", _halved(state.average.state_dict()), metadata)
+    digest = write_tensors(generator, "carry", halved(state.average.state_dict()), metadata)
     write_tensors(
-        discriminator, "carry", _halved(state.discriminator.state_dict()), {"generator_sha256": digest}
+        discriminator, "carry", halved(state.discriminator.state_dict()), {"generator_sha256": digest}
     )
     return generator, discriminator
 
@@ -110,12 +108,3 @@ def _pair(path: Path) -> tuple[Path, Path]:
             f"{path} is not named like carry-….safetensors", "give one of the two, or a run folder"
         )
     return carry_paths(path.parent, int(match[1]))
-
-
-def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """In fp16, except for the rare tensor whose values it cannot hold."""
-    halves = {}
-    for name, tensor in tensors.items():
-        half = tensor.to(torch.float16)
-        halves[name] = half if half.isfinite().all() else tensor
-    return halves

@@ -34,6 +34,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert "HEAVY []" in shown.stdout
         for command in (
+            "demo",
             "synth",
             "preprocess",
             "train",
@@ -55,7 +56,7 @@ def test_version_from_a_real_process(spawn):
 
 
 @pytest.mark.parametrize(
-    "command", ["synth", "preprocess", "train", "generate", "video", "evaluate", "doctor"]
+    "command", ["demo", "synth", "preprocess", "train", "generate", "video", "evaluate", "doctor"]
 )
 def test_every_command_explains_itself(ssgan, command):
     result = ssgan(command, "--help")
@@ -67,11 +68,13 @@ def test_every_command_explains_itself(ssgan, command):
     "arguments",
     [
         ["unknown"],
-        ["generate"],
         ["generate", "model", "--seeds", "7-0"],
         ["generate", "model", "--psi", "9"],
         ["generate", "model", "--camera", "c.json", "--yaw", "3"],
         ["edit", "transfer", "a.portrait"],
+        ["edit", "interpolate", "a.portrait"],
+        ["edit", "interpolate", "a", "b", "--what", "shape"],
+        ["edit", "interpolate", "a", "b", "--parts", "hair", "--steps", "1"],
         ["edit", "transfer", "a", "--from", "b", "--parts", "hair", "--what", "colour"],
         ["video", "a.portrait", "--fps", "0"],
     ],

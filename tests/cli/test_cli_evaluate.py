@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from ssgan_core import cameras
+from ssgan_core.checkpoints import load_model
 from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.evaluation import camera_accuracy
@@ -290,13 +292,16 @@ def test_a_model_of_this_very_data_is_noticed(tiny_model_64, portraits, tmp_path
     from ssgan_core.training.data import StoredPortraits
 
     data = PortraitDataset.open(portraits)
-    model = tmp_path / tiny_model_64.name
-    assert _trained_on(model, data) is None
-    notes = tmp_path / "data.json"
-    notes.write_text(json.dumps(StoredPortraits(data).fingerprint()))
-    assert _trained_on(model, data) is True
-    notes.write_text('{"fingerprint": "other"}')
-    assert _trained_on(model, data) is False
+    model, loaded = tmp_path / tiny_model_64.name, load_model(tiny_model_64)
+    assert _trained_on(loaded, model, data) is None
+    this, other = StoredPortraits(data).fingerprint(), {"fingerprint": "other"}
+    for rows, known in (([other, this], True), ([other], False), ([], None)):
+        shipped = {"shipped": {"stages": [{"data": row} for row in rows]}}
+        assert _trained_on(replace(loaded, metadata=shipped), model, data) is known
+    assert _trained_on(replace(loaded, metadata={"shipped": {"stages": "odd"}}), model, data) is None
+    for row, known in ((this, True), (other, False)):
+        (tmp_path / "data.json").write_text(json.dumps(row))
+        assert _trained_on(loaded, model, data) is known
 
 
 @pytest.mark.parametrize(

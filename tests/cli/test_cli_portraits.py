@@ -129,6 +129,45 @@ def test_edit_transfers_only_the_named_codes(ssgan, portraits, tmp_path):
     assert new.codes.base.equal(old.codes.base)
 
 
+def test_edit_interpolates_only_the_named_codes(ssgan, portraits, tmp_path):
+    a, b = (portraits[0] / f"seed000{seed}.portrait" for seed in (0, 3))
+    arguments = ["--parts", "hair, skin", "--what", "shape", "--steps", 3, "--out", tmp_path / "i [1]"]
+    film = tmp_path / "film.mp4"
+    result = ssgan("edit", "interpolate", a, b, *arguments, "--video", film, "--frames", 4, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["parts"] == ["skin", "hair"]
+    assert [row["amount"] for row in told["steps"]] == [0, 0.5, 1]
+    assert film.read_bytes()[4:8] == b"ftyp"
+    old, donor, *steps = (load_portrait(path) for path in (a, b, *(row["portrait"] for row in told["steps"])))
+    hair = PORTRAIT.foreground_index("hair")
+    for amount, step in zip((0, 0.5, 1), steps, strict=True):
+        assert step.codes.texture.equal(old.codes.texture)
+        assert step.codes.base.equal(old.codes.base)
+        wanted = old.codes.shape[0, hair].lerp(donor.codes.shape[0, hair], amount)
+        assert step.codes.shape[0, hair].equal(wanted)
+    for path in (told["sheet"], told["video"], told["steps"][1]["image"]):
+        assert f"wrote {path}" in result.stderr
+    again = ssgan(
+        "edit", "interpolate", told["steps"][2]["portrait"], b, "--steps", 2, "--out", tmp_path / "again"
+    )
+    assert again.exit_code == 0, again.output
+    last = load_portrait(tmp_path / "again" / "step01.portrait")
+    assert last.codes.base.equal(donor.codes.base)
+    assert last.codes.texture.equal(donor.codes.texture)
+
+
+@pytest.mark.parametrize(
+    ("more", "word"), [(["--parts", "hare"], "no part 'hare'"), (["--video", "a.avi"], "'.avi' video")]
+)
+def test_impossible_interpolations(ssgan, portraits, tmp_path, more, word):
+    a, b = (portraits[0] / f"seed000{seed}.portrait" for seed in (0, 3))
+    result = ssgan("edit", "interpolate", a, b, *more, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert word in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_edited_portraits_can_be_edited_and_filmed(ssgan, portraits, tmp_path):
     a, b = portraits[0] / "seed0000.portrait", portraits[0] / "seed0001.portrait"
     ssgan("edit", "transfer", a, "--from", b, "--parts", "all", "--what", "texture", "--out", tmp_path)

@@ -14,6 +14,7 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 import ssgan_core.training.loop, ssgan_core.training.estimate, ssgan_core.editing.transfer, ssgan_core.video
+import ssgan_core.demo, ssgan_core.editing.interpolation, ssgan_core.sheets
 import ssgan_core.evaluation.evaluate
 from ssgan_core.errors import SsganError
 from ssgan_core.synthesis import load_generator

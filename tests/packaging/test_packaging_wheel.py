@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ssgan_core import __version__
+from ssgan_core.resources import default_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,6 +35,7 @@ def test_wheel_holds_recipes_kernels_licence_and_no_tests(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "ssgan_core/py.typed" in names
     assert "ssgan_core/parsing/weights/parser.safetensors" in names
+    assert {"ssgan_core/models/default.safetensors", "ssgan_core/models/README.md"} <= set(names)
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"ssgan_core", "ssgan_cli"}
 
@@ -64,6 +66,10 @@ def test_installed_wheel_works_outside_the_checkout(wheel, tmp_path):
     recipes = "from ssgan_core.resources import shipped; print(*shipped('configs').glob('*.yaml'), sep='\\n')"
     found = {Path(line).name for line in run(python, tmp_path, "-c", recipes).splitlines()}
     assert found == {path.name for path in (ROOT / "configs").glob("*.yaml")}
+    model = "from ssgan_core.resources import default_model; print(default_model())"
+    shipped = run(python, tmp_path, "-c", model).strip()
+    assert shipped.startswith(there)
+    assert Path(shipped).read_bytes() == default_model().read_bytes()
     assert run(environment / "bin" / "ssgan", tmp_path, "--version") == f"ssgan {__version__}\n"
 
 
