@@ -59,11 +59,16 @@ def transfer(
     The base code stays the receiver's, so that a part keeps fitting the head it is put on.
 
     Raises:
-        SsganError: the two were not made by the same model.
+        SsganError: the two were not made by the same model, or it has a single part.
     """
     if receiver.model_sha256 != donor.model_sha256 or receiver.part_names != donor.part_names:
         raise SsganError(
             "the two portraits were made by different models", "generate both with the same model"
+        )
+    if len(receiver.part_names) == 2:
+        raise SsganError(
+            f"the portraits' model has a single part, '{receiver.part_names[1]}': there is none to exchange",
+            "use a model with parts (model.parts: all)",
         )
     codes = receiver.codes
     for part in parts:

@@ -18,6 +18,7 @@ from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Output
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
+from ssgan_core.training.pose_scores import PoseScores
 
 _MASK_WEIGHT = 1.0
 _DEPTH_WEIGHT = 1.0
@@ -34,16 +35,20 @@ class Warmup:
     Args:
         parameter_count: how many generating parameters the batches carry.
         part_areas: [K + 1] mean area of each part, for the class balance.
+        labels: [N, 25] the data's cameras.
 
     Raises:
         SsganError: z has no room for so many parameters.
     """
 
-    def __init__(self, phases: Phases, parameter_count: int, part_areas: Tensor) -> None:
+    def __init__(self, phases: Phases, parameter_count: int, part_areas: Tensor, labels: Tensor) -> None:
         latent = phases.config.model.latent
-        if parameter_count >= latent:
+        # A generator that no camera turns must be told in z which way a head is seen.
+        self.pose = None if phases.generator.has_depth else PoseScores(labels)
+        if parameter_count + (2 if self.pose else 0) >= latent:
             raise SsganError(
                 f"model.latent {latent} is too small for {parameter_count} generating parameters"
+                + (" and a pose" if self.pose else "")
             )
         self.phases = phases
         balance = part_areas.clamp(min=1e-4).rsqrt()
@@ -68,18 +73,41 @@ class Warmup:
         return {**terms, "curvature": curvature}
 
     def codes(self, batch: Batch, rng: torch.Generator) -> Codes:
-        """Codes of known heads: z is the parameters, the side it is seen from (mirrored or not), and noise."""
+        """Codes of known heads: z is the parameters, whether it is seen mirrored, and noise.
+
+        Without lifting z also says from which side.
+        """
         generator = self.phases.generator
         z = torch.randn(len(batch.indices), self.phases.config.model.latent, generator=rng)
         assert batch.parameters is not None  # the recipe has a warm-up, so the source sends them
         known = batch.parameters.shape[1]
         z[:, :known] = batch.parameters.cpu()
         z[:, known] = z[:, known].abs() * torch.where(batch.mirrored.cpu(), -1.0, 1.0)
+        seen_from = slice(known + 1, known + 3)
+        if self.pose is not None:
+            z[:, seen_from] = self.pose(batch.labels.cpu())
         codes = generator.map(z.to(self.phases.device))
         generator.mapping.track(codes.base.detach())
         foreign = (torch.rand(len(z), 1, generator=rng) < _FOREIGN_BASE).to(codes.base.device)
+        if self.pose is not None:
+            return self._posed(codes, z, foreign, seen_from)
         base = torch.where(foreign, codes.base.roll(1, 0), codes.base)
         return Codes(base, codes.shape, codes.texture)
+
+    def _posed(self, codes: Codes, z: Tensor, foreign: Tensor, seen_from: slice) -> Codes:
+        """The same exchange where codes hold the pose, too: the foreign base sees the head from the head's own side.
+
+        The parts' codes then say the other head's side, so that parts learn to turn with the base.
+        """
+        foreign_base, parts = z.roll(1, 0), z.clone()
+        parts[:, seen_from] = foreign_base[:, seen_from]
+        foreign_base[:, seen_from] = z[:, seen_from]
+        base, other = (self.phases.generator.map(x.to(self.phases.device)) for x in (foreign_base, parts))
+        return Codes(
+            torch.where(foreign, base.base, codes.base),
+            torch.where(foreign[..., None], other.shape, codes.shape),
+            torch.where(foreign[..., None], other.texture, codes.texture),
+        )
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Class-balanced mask cross-entropy, premultiplied depth L1, and image L1 with gradients at both scales."""
@@ -91,7 +119,8 @@ class Warmup:
         low_images = box_average(images, size)
         return {
             "warmup_masks": -(weighted * output.low_mask.clamp(min=1e-3).log()).sum(1).mean(),
-            "warmup_depth": F.l1_loss(depth, losses.real_depth_channel(batch.depths, size)),
+            "warmup_depth": F.l1_loss(depth, losses.real_depth_channel(batch.depths, size))
+            * self.phases.has_depth,
             "warmup_image": F.l1_loss(output.image, images) + F.l1_loss(output.low_image, low_images),
             "warmup_gradient": _gradient_loss(output.image, images)
             + _gradient_loss(output.low_image, low_images),
