@@ -1,4 +1,4 @@
-"""Models without lifting and without parts go through every command; what does not apply to them is said, not made up."""
+"""Models without lifting and without parts go through every command; what does not apply to them is said."""
 
 import json
 
