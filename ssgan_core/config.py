@@ -49,6 +49,12 @@ class ModelConfig:
         uniform_boundaries: boundaries placed uniformly along a ray.
         importance_boundaries: boundaries placed where the coarse weights are.
         backend: renderer backend: auto, native, reference or grid (the paper's explicit form).
+        lifting: depth (sheets in space, seen by a camera), or none: parts are composed in the image plane, as
+            2D compositional generators do, and no camera changes the picture. See docs/ablations.md for the baselines.
+        parts: all (those of the data), or one: a single part "head" holds the whole foreground.
+        sheets: sheets that hold each part, all of one colour in the masks; more than one needs lifting.
+        depth_trunk: smooth (a sheet's depth comes from its own low-frequency trunk, within its part's bounds), or
+            shape (from the last of the shape layers, within at least 0.25 world units).
     """
 
     resolution: int = 256
@@ -71,6 +77,10 @@ class ModelConfig:
     uniform_boundaries: int = 16
     importance_boundaries: int = 16
     backend: str = "auto"
+    lifting: str = "depth"
+    parts: str = "all"
+    sheets: int = 1
+    depth_trunk: str = "smooth"
 
     def __post_init__(self) -> None:
         for name in ("resolution", "render_resolution", "part_resolution"):
@@ -104,6 +114,18 @@ class ModelConfig:
         _require(
             self.backend in ("auto", "native", "reference", "grid"),
             f"model.backend must be auto, native, reference or grid, got '{self.backend}'",
+        )
+        for name, choices in {
+            "lifting": ("depth", "none"),
+            "parts": ("all", "one"),
+            "depth_trunk": ("smooth", "shape"),
+        }.items():
+            chosen = getattr(self, name)
+            _require(chosen in choices, f"model.{name} is {' or '.join(choices)}, got '{chosen}'")
+        _require(1 <= self.sheets <= 32, f"model.sheets must lie between 1 and 32, got {self.sheets}")
+        _require(
+            self.lifting == "depth" or self.sheets == 1,
+            "model.sheets lie behind one another in space: without lifting there is one a part",
         )
 
 
@@ -161,6 +183,7 @@ class TrainingConfig:
         loss: logistic (non-saturating), or relativistic (R3GAN: real and generated examples judged in pairs of
             one camera, with R2 beside R1).
         lr_ramp_kimg: images over which the learning rates rise from zero; for runs begun with --init-state.
+        layout_prior: whether every part starts where the data usually has it, instead of everywhere.
     """
 
     kimg: float = 5000.0
@@ -188,6 +211,7 @@ class TrainingConfig:
     precision: str = "bf16"
     loss: str = "logistic"
     lr_ramp_kimg: float = 0.0
+    layout_prior: bool = True
 
     def __post_init__(self) -> None:
         _require_positive(

@@ -130,6 +130,24 @@ class PartSchema:
             return list(range(len(self.foreground)))
         return sorted({self.foreground_index(name) for name in wanted})
 
+    def united(self) -> PartSchema:
+        """Background and a single part "head": all others in one, as wide and as deep as their sheets could be.
+
+        In masks, every id but 0 becomes 1. A united schema stays as it is.
+        """
+        base, *others = self.foreground
+        reach = max((abs(part.depth_start) + part.depth_bound for part in others), default=0.0)
+        x0, y0, x1, y1 = zip(*(part.window for part in self.foreground), strict=True)
+        head = Part(
+            name="head",
+            merges=tuple(source for part in self.foreground for source in part.merges),
+            colour=base.colour,
+            depth_start=base.depth_start,
+            depth_bound=base.depth_bound + reach,
+            window=(min(x0), min(y0), max(x1), max(y1)),
+        )
+        return PartSchema((self.parts[0], head))
+
     def lookup(self, order: str) -> np.ndarray:
         """Table [256], uint8, from the label ids of a 19-class order to mask ids; 255 marks unknown labels.
 

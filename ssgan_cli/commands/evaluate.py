@@ -74,8 +74,9 @@ def evaluate(
     evaluation = saved.evaluation
     rows = summary_rows(evaluation)
     output.table(COLUMNS, [[row.name, row.model, row.data, row.rulers, row.reading] for row in rows])
-    output.say("")
-    output.table(PART_COLUMNS, part_rows(evaluation))
+    if by_part := part_rows(evaluation):
+        output.say("")
+        output.table(PART_COLUMNS, by_part)
     for line in [*evaluation["notes"], *skipped_lines(evaluation)]:
         output.note(line)
     output.wrote(saved.figures, saved.report, saved.samples)

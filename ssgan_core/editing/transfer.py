@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ssgan_core.editing.pair import open_pair, save_edited
+from ssgan_core.errors import SsganError
 from ssgan_core.model.codes import Codes
 from ssgan_core.parts import PartSchema
 from ssgan_core.pictures import colour_mask, save_png, tile
@@ -59,9 +60,14 @@ def transfer(
     The base code stays the receiver's, so that a part keeps fitting the head it is put on.
 
     Raises:
-        SsganError: the two were not made by the same model.
+        SsganError: the two were not made by the same model, or it has a single part.
     """
     check_same_model(receiver, donor)
+    if len(receiver.part_names) == 2:
+        raise SsganError(
+            f"the portraits' model has a single part, '{receiver.part_names[1]}': there is none to exchange",
+            "use a model with parts (model.parts: all)",
+        )
     codes = receiver.codes
     for part in parts:
         codes = codes.with_part(donor.codes, part, shape=shape, texture=texture)

@@ -87,7 +87,8 @@ class Collection:
     Attributes:
         small_images: [N, 3, 32, 32] in [0, 1], and `small_masks` [N, K + 1, 32, 32] part shares, both area averages.
         agreement: masks against the parser; empty when the schema is not the parser's.
-        reliefs: of skin and nose, world units; NaN where unknown.
+        reliefs: of skin and nose, world units; NaN where unknown. Where the schema has neither, they lie where the
+            parser sees them.
         asked, found: yaw and pitch of the cameras and as estimated.
     """
 
@@ -106,7 +107,9 @@ class Collection:
         self._blur = blurred
         self._looks = AppearanceCollector(parser, count, seed)
         self._blurred_looks = AppearanceCollector(parser, count, seed)
-        self._deep = [schema.names.index(name) for name in ("skin", "nose") if name in schema.names]
+        told = schema if "skin" in schema.names else parser.schema
+        self._deep = [told.names.index(name) for name in ("skin", "nose") if name in told.names]
+        self._parsed_relief = told is not schema
         self._images: list[Tensor] = []
         self._masks: list[Tensor] = []
         self.agreement = Agreement(len(schema.parts))
@@ -125,11 +128,13 @@ class Collection:
         ids = torch.from_numpy(np.stack([view.mask for view in views])).long()
         shares = F.one_hot(ids, len(self._schema.parts)).movedim(-1, 1).float()
         self._masks.append(F.interpolate(shares, size=(SMALL, SMALL), mode="area").half())
+        parsed = self._parser.mask(images).cpu().numpy()
         if self._schema.names == self._parser.schema.names:
-            for view, parsed in zip(views, self._parser.mask(images).cpu().numpy(), strict=True):
-                self.agreement.add(view.mask, parsed)
-        for view, label in zip(views, labels, strict=True):
-            self.reliefs.append(relief(view.depth, view.mask, label, self._deep))
+            for view, mask in zip(views, parsed, strict=True):
+                self.agreement.add(view.mask, mask)
+        for view, mask, label in zip(views, parsed, labels, strict=True):
+            shown = mask if self._parsed_relief else view.mask
+            self.reliefs.append(relief(view.depth, shown, label, self._deep))
             if self._estimate is not None and len(self.asked) < self._estimated:
                 angle = self._estimate(view.image)
                 self.asked.append(np.stack(angles(label)))

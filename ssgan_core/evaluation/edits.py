@@ -36,12 +36,16 @@ class EditExhibit:
 def measure_edits(subject: Subject, steps: Steps) -> tuple[dict[str, Any], list[EditExhibit]]:
     """Exchange every part of the first samples, one at a time, with the next sample's.
 
+    A model with one part is skipped: nothing is exchanged between parts.
+
     Returns:
         `parts` by name (see `locality.part_locality`), `parts_qualifying` (with at least one edit that counts),
         `locality` (mean over these parts) and `pairs`, `data_pairs` compared; and for every part its first edit that
         counts, or, where none does, the first.
     """
     names = subject.generator.schema.names[1:]
+    if not _apart(subject):
+        return {"skipped": f"the model has one part, '{names[0]}'"}, []
     real = _between_heads(subject, steps)
     wanted = [data_change(effects) for effects in real]
     found: list[list[EditEffect]] = [[] for _ in names]
@@ -70,7 +74,14 @@ def measure_edits(subject: Subject, steps: Steps) -> tuple[dict[str, Any], list[
 
 def count_pictures(subject: Subject) -> int:
     """How far `measure_edits` advances."""
+    if not _apart(subject):
+        return 0
     return subject.edited * (len(subject.generator.schema.foreground) + 2) + len(_pairs(subject))
+
+
+def _apart(subject: Subject) -> bool:
+    """Whether there are parts that can be told from one another."""
+    return len(subject.generator.schema.foreground) > 1
 
 
 def _edited(subject: Subject, number: int) -> tuple[View, View, list[View]]:

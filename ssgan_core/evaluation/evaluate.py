@@ -129,14 +129,16 @@ def evaluate(
             f"models of {LEAST_SIDE} pixels and more can be evaluated",
         )
     dataset = PortraitDataset.open(data, size)
-    if dataset.schema.names != generator.schema.names:
+    united = generator.config.parts == "one"
+    parts = (dataset.schema.united() if united else dataset.schema).names
+    if parts != generator.schema.names:
         raise SsganError(
-            f"{data} has other parts than {model}: {_difference(dataset.schema.names, generator.schema.names)}",
+            f"{data} has other parts than {model}: {_difference(parts, generator.schema.names)}",
             "evaluate a model on data with the parts it was trained on",
         )
     selection = select(dataset, settings.samples, settings.yaw, settings.pitch, settings.seed)
     samples = Samples(generator, settings.psi, settings.seed)
-    subject = Subject(generator, dataset, selection, samples, RealPortraits(dataset), settings)
+    subject = Subject(generator, dataset, selection, samples, RealPortraits(dataset, united), settings)
     parser = FaceParser.load(device=subject.device)
     estimate, no_cameras = _estimator()
     weights = find_weights(inception)
@@ -151,7 +153,12 @@ def evaluate(
     trained_on = _trained_on(loaded, model, dataset)
     evaluation = {
         "format": FORMAT,
-        "model": {"path": str(model), "sha256": loaded.sha256, "resolution": size},
+        "model": {
+            "path": str(model),
+            "sha256": loaded.sha256,
+            "resolution": size,
+            "has_depth": generator.has_depth,
+        },
         "data": {
             "path": str(data),
             "entries": len(dataset),

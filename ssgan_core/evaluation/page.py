@@ -63,6 +63,7 @@ def page(evaluation: Mapping[str, Any], exhibits: Exhibits, schema: PartSchema) 
     """The page's HTML."""
     model, data, settings = (evaluation[key] for key in ("model", "data", "settings"))
     rows = [[row.name, row.model, row.data, row.rulers, row.reading] for row in summary_rows(evaluation)]
+    by_part = part_rows(evaluation)
     yaws = np.degrees(np.linspace(-settings["yaw"], settings["yaw"], YAWS))
     notes = [*evaluation["notes"], *skipped_lines(evaluation)]
     body = [
@@ -77,24 +78,14 @@ def page(evaluation: Mapping[str, Any], exhibits: Exhibits, schema: PartSchema) 
         "<p>Every figure stands beside what portraits of the data that were kept apart reach in the model's place "
         "(distances: the floor). Rulers say what known faults would score.</p>",
         _table(COLUMNS, rows, numeric=(1, 2)),
-        "<h2>Part by part</h2>",
-        "<p>Mask IoU: rendered masks against the parser, and the data's own masks against it. Edits: the part's codes "
-        "taken from another sample. Strength: change inside the part, as a share of what it is between two real heads; "
-        "edits under a quarter do not count. If all changed: the locality when a whole head is replaced.</p>",
-        _table(PART_COLUMNS, part_rows(evaluation), numeric=tuple(range(1, len(PART_COLUMNS)))),
+        *(_part_by_part(by_part) if by_part else []),
         "<h2>Samples</h2>",
         "<p>From the front: image, mask, depth; then the image over the whole range of yaw.</p>",
         _pictures(
             ["seed", "image", "mask", "depth", *(f"yaw {yaw:+.0f}°" for yaw in yaws)],
             ([str(row.seed), *_sample_pictures(row, schema)] for row in exhibits.samples),
         ),
-        "<h2>Part edits</h2>",
-        "<p>For every part its first edit that counts, or the first one tried. The difference is the absolute change, "
-        "doubled.</p>",
-        _pictures(
-            ["part", "before", "donor", "after", "difference", "mask before", "mask after", ""],
-            (_edit_row(row, schema) for row in exhibits.edits),
-        ),
+        *(_edits(exhibits.edits, schema) if exhibits.edits else []),
         "<h2>Nearest portraits of the data</h2>",
         "<p>Samples beside the nearest portraits among those that were read, by pixels (32 × 32) and by the parser's "
         "features. A sample that shows the same person is a copy.</p>",
@@ -128,6 +119,28 @@ def samples_sheet(samples: Sequence[SampleExhibit], schema: PartSchema) -> np.nd
 def _sample_pictures(row: SampleExhibit, schema: PartSchema) -> list[np.ndarray]:
     front = [row.front.image, colour_mask(row.front.mask, schema), colour_depth(row.front.depth)]
     return front + [view.image for view in row.turned]
+
+
+def _part_by_part(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        "<h2>Part by part</h2>",
+        "<p>Mask IoU: rendered masks against the parser, and the data's own masks against it. Edits: the part's codes "
+        "taken from another sample. Strength: change inside the part, as a share of what it is between two real heads; "
+        "edits under a quarter do not count. If all changed: the locality when a whole head is replaced.</p>",
+        _table(PART_COLUMNS, rows, numeric=tuple(range(1, len(PART_COLUMNS)))),
+    ]
+
+
+def _edits(edits: Sequence[EditExhibit], schema: PartSchema) -> list[str]:
+    return [
+        "<h2>Part edits</h2>",
+        "<p>For every part its first edit that counts, or the first one tried. The difference is the absolute change, "
+        "doubled.</p>",
+        _pictures(
+            ["part", "before", "donor", "after", "difference", "mask before", "mask after", ""],
+            (_edit_row(row, schema) for row in edits),
+        ),
+    ]
 
 
 def _edit_row(row: EditExhibit, schema: PartSchema) -> list[np.ndarray | str]:

@@ -23,10 +23,15 @@ def batch_size(resolution: int) -> int:
 
 
 class RealPortraits:
-    """Entries of a data set as views; their content is digested as it is read."""
+    """Entries of a data set as views; their content is digested as it is read.
 
-    def __init__(self, data: PortraitDataset) -> None:
+    Args:
+        united: show masks as a generator without parts sees them: 0 and 1 (see PartSchema.united).
+    """
+
+    def __init__(self, data: PortraitDataset, united: bool = False) -> None:
         self.data = data
+        self.united = united
         self._digests: dict[int, bytes] = {}
 
     def view(self, index: int) -> View:
@@ -39,7 +44,7 @@ class RealPortraits:
             digest.update(mask.tobytes())
             digest.update(depth.tobytes())
             self._digests[index] = digest.digest()
-        return View(image, mask, depth)
+        return View(image, mask.clip(max=1) if self.united else mask, depth)
 
     def views(self, indices: Sequence[int] | np.ndarray) -> list[View]:
         """Some entries."""

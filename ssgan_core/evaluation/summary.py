@@ -45,7 +45,7 @@ def summary_rows(evaluation: Mapping[str, Any]) -> list[Row]:
 def part_rows(evaluation: Mapping[str, Any]) -> list[list[str]]:
     """Rows of `PART_COLUMNS`, a part each, the background first."""
     masks = evaluation["masks"].get("parts", {})
-    edits = evaluation["edits"]["parts"]
+    edits = evaluation["edits"].get("parts", {})
     rows = []
     for name in dict.fromkeys([*masks, *edits]):
         mask, edit = masks.get(name, {}), edits.get(name)
@@ -63,9 +63,13 @@ def skipped_lines(evaluation: Mapping[str, Any]) -> list[str]:
     """What was not measured, and why."""
     lines = [
         f"not measured: {name}: {evaluation[name]['skipped']}"
-        for name in ("inception", "masks", "cameras")
+        for name in ("inception", "masks", "edits", "cameras")
         if "skipped" in evaluation[name]
     ]
+    if not evaluation["model"]["has_depth"]:
+        lines.append(
+            "not measured: reprojection and relief of the model: it has no depth (model.lifting is none)"
+        )
     if evaluation["reprojection"]["data"] is None:
         lines.append("not measured: reprojection of the data: it needs depth, and several views of a person")
     if evaluation["relief"]["data"] is None:
@@ -134,6 +138,8 @@ def _mask_rows(facts: Mapping[str, Any]) -> list[Row]:
 
 
 def _edit_rows(facts: Mapping[str, Any]) -> list[Row]:
+    if "skipped" in facts:
+        return []
     parts = facts["parts"]
     counted = [row for row in parts.values() if row["qualifying"]]
     everything = [row["locality_of_everything"] for row in counted]

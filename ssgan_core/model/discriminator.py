@@ -3,7 +3,8 @@
 Image branch: the final image beside the upsampled low-resolution rendering (EG3D's dual discrimination), so that
 an upsampler that departs from the rendering is caught. Mask branch: the RENDERED masks (and depth, where the
 data has it) enter at the rendering resolution; masks can then only come from 3D. The camera conditions the score
-by projection (Miyato and Koyama, 2018): without it geometry goes flat.
+by projection (Miyato and Koyama, 2018): without it geometry goes flat. A generator without lifting knows no camera and
+is not asked for one: its pictures need only look real from some side.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ class Discriminator(nn.Module):
         self.last_conv = EqualConv2d(last + 1, last, 3)
         self.last_linear = EqualLinear(last * _LAST_SIZE**2, last)
         self.to_score = EqualLinear(last, 1)
+        self.conditional = model.lifting == "depth"
+        if not self.conditional:
+            return
         self.camera_hidden = EqualLinear(_LABEL_WIDTH, config.camera_width)
         self.camera_embedding = EqualLinear(config.camera_width, last)
 
@@ -69,6 +73,8 @@ class Discriminator(nn.Module):
         x = torch.cat([x, minibatch_deviation(x, self.group)], dim=1)
         x = leaky_relu(self.last_conv(x))
         x = leaky_relu(self.last_linear(x.flatten(1))).float()
+        if not self.conditional:
+            return self.to_score(x)[:, 0]
         camera = self.camera_embedding(leaky_relu(self.camera_hidden(labels))).float()
         return self.to_score(x)[:, 0] + (x * camera).mean(-1) * math.sqrt(x.shape[-1])
 

@@ -1,7 +1,8 @@
 """The 3D-SSGAN generator: mapping -> part generators -> depth-guided lifting and rendering -> upsampler.
 
 The only module that wires the others. A portrait is made in two steps: `part_maps` depends on codes alone and is
-computed once; `render` looks at the maps from any camera.
+computed once; `render` looks at the maps from any camera. The baselines that it is compared with are the same networks
+with fewer abilities: without lifting (parts composed in the image plane) and without parts (see config.ModelConfig).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from ssgan_core.config import ModelConfig, config_to_json
 from ssgan_core.layers import resize_bilinear
 from ssgan_core.model.codes import Codes
-from ssgan_core.model.geometry import depth_bounds, part_dome
+from ssgan_core.model.composition import compose
+from ssgan_core.model.geometry import depth_bounds, loosened, part_dome
 from ssgan_core.model.mapping import Mapping
 from ssgan_core.model.part_generators import BackgroundGenerator, PartGenerators
 from ssgan_core.model.upsampler import Upsampler, upsample_masks
@@ -28,11 +30,13 @@ from ssgan_core.rendering.render import render
 class PartMaps:
     """What a portrait is before a camera looks at it.
 
+    L counts sheets: one for each of the K foreground parts, or model.sheets, side by side.
+
     Attributes:
-        features: [B, K, C, S, S] appearance of each part's sheet.
-        relative_depth: [B, K, S, S] world units; the skin's above the dome, every other part's above the skin.
-        depth: [B, K, S, S] world z of each sheet.
-        optical_depth: [B, K, S, S] along the sheet's normal; opacity = 1 - exp(-optical_depth).
+        features: [B, L, C, S, S] appearance of each sheet.
+        relative_depth: [B, L, S, S] world units; the skin's above the dome, every other part's above the skin.
+        depth: [B, L, S, S] world z of each sheet. Without lifting both depths are zero and mean nothing.
+        optical_depth: [B, L, S, S] along the sheet's normal; opacity = 1 - exp(-optical_depth).
         background: [B, C, R, R] features behind everything, on the image plane.
     """
 
@@ -67,6 +71,7 @@ class Output:
         image: [B, 3, H, H] in [-1, 1], not clipped.
         mask: [B, K + 1, H, H] part probabilities, background first, summing to one.
         depth: [B, 1, R, R] sum of weight times z_cam, world units; divide by the foreground's opacity for a mean.
+            Zero everywhere without lifting: there is none.
         low_image: [B, 3, R, R] the rendered RGB before the upsampler.
         low_mask: [B, K + 1, R, R] the rendered masks.
     """
@@ -83,25 +88,35 @@ class Generator(nn.Module):
 
     Args:
         config: sizes.
-        schema: the parts; the first foreground part is the base that other depths are relative to.
+        schema: the parts of the data; the first foreground part is the base that other depths are relative to.
+
+    Attributes:
+        schema: the parts that masks and codes stand for: those of the data, or the one that unites them.
     """
 
     def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
         super().__init__()
         self.config = config
-        self.schema = schema
+        self.schema = schema.united() if config.parts == "one" else schema
+        limits = loosened(self.schema) if config.depth_trunk == "shape" else self.schema
         self.mapping = Mapping(config.latent, config.mapping_layers)
-        self.parts = PartGenerators(config, schema)
+        self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)
         self.upsampler = Upsampler(config)
-        self.depth_bounds = depth_bounds(schema)
-        self.register_buffer("windows", torch.from_numpy(schema.windows), persistent=False)
-        self.register_buffer("dome", part_dome(schema, config.part_resolution), persistent=False)
+        self.depth_bounds = depth_bounds(limits)
+        windows = torch.from_numpy(self.schema.windows).repeat_interleave(config.sheets, dim=0)
+        self.register_buffer("windows", windows, persistent=False)
+        self.register_buffer("dome", part_dome(self.schema, config.part_resolution), persistent=False)
         self.register_buffer("shell_width", torch.tensor(config.shell_width))
         self.windows: Tensor
         self.dome: Tensor
         self.shell_width: Tensor
         self.set_shell_width(config.shell_width)
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether portraits have depth, and turn with the camera."""
+        return self.config.lifting == "depth"
 
     def set_shell_width(self, width: float) -> None:
         """Set the shells' Gaussian width in world units; a shell is never thinner than one texel of its maps."""
@@ -117,8 +132,11 @@ class Generator(nn.Module):
     def part_maps(self, codes: Codes) -> PartMaps:
         """The portrait's sheets and background; independent of any camera."""
         features, relative_depth, optical_depth = self.parts(codes)
-        skin = self.dome[0] + relative_depth[:, :1]
-        depth = torch.cat([skin, skin + relative_depth[:, 1:]], dim=1)
+        depth = relative_depth
+        if self.has_depth:
+            skin, others = relative_depth.tensor_split([self.config.sheets], dim=1)
+            skin = self.dome[0] + skin
+            depth = torch.cat([skin, skin[:, :1] + others], dim=1)
         return PartMaps(features, relative_depth, depth, optical_depth, self.background(codes.texture[:, 0]))
 
     def render(self, maps: PartMaps, labels: Tensor, render_resolution: int | None = None) -> Output:
@@ -126,7 +144,7 @@ class Generator(nn.Module):
 
         Args:
             maps: B portraits.
-            labels: [B, 25] cameras (see ssgan_core.cameras).
+            labels: [B, 25] cameras (see ssgan_core.cameras); without lifting they change nothing.
             render_resolution: side R of the rendered features; the configured one if not given. The image is
                 larger by the configured factor.
         """
@@ -134,29 +152,43 @@ class Generator(nn.Module):
         scale = self.config.resolution // self.config.render_resolution
         # Geometry and sums along rays stay in fp32, whatever the networks compute in.
         with torch.autocast(labels.device.type, enabled=False):
-            rendering = render(
-                maps.features,
-                maps.depth,
-                maps.optical_depth,
-                self.shell_width,
-                self.windows,
-                camera_rays(labels, size),
-                depth_bounds=self.depth_bounds,
-                uniform=self.config.uniform_boundaries,
-                importance=self.config.importance_boundaries,
-                backend=self.config.backend,
+            features, masks, depth = (
+                self._lifted(maps, labels, size)
+                if self.has_depth
+                else compose(maps.features, maps.optical_depth, size)
             )
-        square = (size, size)
-        transmittance = rendering.transmittance.unflatten(-1, square)[:, None]
-        background = resize_bilinear(maps.background.float(), size)
-        features = rendering.features.unflatten(-1, square) + transmittance * background
-        masks = torch.cat([transmittance, rendering.masks.unflatten(-1, square)], dim=1)
+            features = features + masks[:, :1] * resize_bilinear(maps.background.float(), size)
         return Output(
             image=self.upsampler(features),
             mask=upsample_masks(masks, size * scale),
-            depth=rendering.depth.unflatten(-1, square)[:, None],
+            depth=depth,
             low_image=features[:, :3],
             low_mask=masks,
+        )
+
+    def _lifted(self, maps: PartMaps, labels: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Foreground features [B, C, size, size], masks [B, K + 1, size, size] and depth [B, 1, size, size]."""
+        rendering = render(
+            maps.features,
+            maps.depth,
+            maps.optical_depth,
+            self.shell_width,
+            self.windows,
+            camera_rays(labels, size),
+            depth_bounds=self.depth_bounds,
+            uniform=self.config.uniform_boundaries,
+            importance=self.config.importance_boundaries,
+            backend=self.config.backend,
+        )
+        square = (size, size)
+        masks = rendering.masks
+        if self.config.sheets > 1:
+            masks = masks.unflatten(1, (-1, self.config.sheets)).sum(2)
+        masks = torch.cat([rendering.transmittance[:, None], masks], dim=1)
+        return (
+            rendering.features.unflatten(-1, square),
+            masks.unflatten(-1, square),
+            rendering.depth.unflatten(-1, square)[:, None],
         )
 
     def forward(self, codes: Codes, labels: Tensor) -> Output:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from ssgan_core.parts import PartSchema
 _DOME_HEIGHT = 0.201
 _DOME_BASE = -0.04
 _DOME_RADII = (0.125, 0.381)
+_LOOSE_BOUND = 0.25
 
 
 def dome(x: Tensor, y: Tensor) -> Tensor:
@@ -33,6 +36,16 @@ def texel_centres(window: tuple[float, float, float, float], size: int) -> tuple
 def part_dome(schema: PartSchema, size: int) -> Tensor:
     """The dome [K, size, size] sampled over each part's window."""
     return torch.stack([dome(*texel_centres(part.window, size)) for part in schema.foreground])
+
+
+def loosened(schema: PartSchema) -> PartSchema:
+    """The schema with sheets that may depart by at least 0.25 world units from where they start."""
+    return PartSchema(
+        (
+            schema.parts[0],
+            *(replace(part, depth_bound=max(part.depth_bound, _LOOSE_BOUND)) for part in schema.foreground),
+        )
+    )
 
 
 def depth_bounds(schema: PartSchema) -> tuple[float, float]:

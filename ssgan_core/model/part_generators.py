@@ -10,6 +10,8 @@ pointwise in position, so they can be evaluated at any resolution. Information f
 
 Texture codes therefore cannot move geometry, and a part's codes reach no other part. The separate depth trunk
 sees low frequencies only: depth from the sharp shape trunk tears side views.
+
+A part may have several sheets, each a network of its own that the part's codes modulate.
 """
 
 from __future__ import annotations
@@ -29,60 +31,88 @@ _DEPTH_HIGHEST = 2.5  # cycles across a window
 
 
 class PartGenerators(nn.Module):
-    """Codes -> features [B, K, C, S, S], relative depth [B, K, S, S] and optical depth [B, K, S, S]."""
+    """Codes -> features [B, L, C, S, S], relative depth [B, L, S, S] and optical depth [B, L, S, S].
+
+    L counts sheets: model.sheets for each of the K foreground parts, a part's side by side. Without lifting, sheets
+    have no depth: it is zero.
+    """
 
     def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
         super().__init__()
-        parts = len(schema.foreground)
+        self.sheets = config.sheets
+        sheets = [part for part in schema.foreground for _ in range(config.sheets)]
+        count = len(sheets)
         latent, width = config.latent, config.part_width
         self.size = config.part_resolution
         self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
         self.register_buffer("depth_waves", fourier_features(_DEPTH_FREQUENCIES, _DEPTH_HIGHEST))
-        self.register_buffer("layout_prior", torch.zeros(parts, self.size, self.size))
-        self.register_buffer("depth_start", torch.tensor([part.depth_start for part in schema.foreground]))
-        self.register_buffer("depth_bound", torch.tensor([part.depth_bound for part in schema.foreground]))
+        self.register_buffer("layout_prior", torch.zeros(count, self.size, self.size))
+        self.register_buffer("depth_start", torch.tensor([part.depth_start for part in sheets]))
+        self.register_buffer("depth_bound", torch.tensor([part.depth_bound for part in sheets]))
         self.waves: Tensor
         self.depth_waves: Tensor
         self.layout_prior: Tensor
         self.depth_start: Tensor
         self.depth_bound: Tensor
 
-        self.base_layers = _stack(parts, latent, 2 * config.frequencies + 2, width, config.base_layers)
-        self.shape_layers = _stack(parts, latent, width, width, config.shape_layers)
-        self.texture_layers = _stack(parts, latent, width, width, config.texture_layers)
-        self.to_opacity = PartLinear(parts, latent, width, 1, demodulate=False, gain=0.25)
-        self.to_features = PartLinear(parts, latent, width, config.features, demodulate=False, gain=0.2)
-        self.depth_layers = _stack(
-            parts, latent, 2 * _DEPTH_FREQUENCIES + 2, config.depth_width, config.depth_layers
+        self.base_layers = _stack(count, latent, 2 * config.frequencies + 2, width, config.base_layers)
+        self.shape_layers = _stack(count, latent, width, width, config.shape_layers)
+        self.texture_layers = _stack(count, latent, width, width, config.texture_layers)
+        self.to_opacity = PartLinear(count, latent, width, 1, demodulate=False, gain=0.25)
+        self.to_features = PartLinear(count, latent, width, config.features, demodulate=False, gain=0.2)
+        if config.lifting == "none":
+            self.depth_layers, self.to_depth = None, None
+            return
+        own_trunk = config.depth_trunk == "smooth"
+        self.depth_layers = (
+            _stack(count, latent, 2 * _DEPTH_FREQUENCIES + 2, config.depth_width, config.depth_layers)
+            if own_trunk
+            else None
         )
-        self.to_depth = PartLinear(parts, latent, config.depth_width, 1, demodulate=False, gain=0.25)
+        depth_width = config.depth_width if own_trunk else width
+        self.to_depth = PartLinear(count, latent, depth_width, 1, demodulate=False, gain=0.25)
+
+    def set_layout(self, log_odds: Tensor) -> None:
+        """Let every part start with the log-odds [K, S, S] of being seen; its sheets share its optical depth."""
+        if self.sheets > 1:
+            log_odds = torch.log(torch.expm1(F.softplus(log_odds) / self.sheets))
+            log_odds = log_odds.repeat_interleave(self.sheets, dim=0)
+        self.layout_prior.copy_(log_odds)
 
     def forward(self, codes: Codes) -> tuple[Tensor, Tensor, Tensor]:
-        parts = codes.shape.shape[1]
-        base = codes.base[:, None].expand(-1, parts, -1)
-        texture = codes.texture[:, 1:]
+        shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
+        base = codes.base[:, None].expand(-1, shape.shape[1], -1)
 
         x = position_code(self.waves, self.size)
         for layer in self.base_layers:
             x = layer(x, base)
         for layer in self.shape_layers:
-            x = layer(x, codes.shape)
+            x = layer(x, shape)
+        relative_depth = self._relative_depth(x, base, shape)
         # Sigmoid of the logit is the sheet's opacity: 1 - exp(-softplus(l)) = sigmoid(l). So a prior of
         # log-odds makes the untrained parts as opaque as they are frequent in the data.
-        logit = _maps(self.to_opacity(x, codes.shape), self.size)[:, :, 0].float() + self.layout_prior
+        logit = _maps(self.to_opacity(x, shape), self.size)[:, :, 0].float() + self.layout_prior
         optical_depth = F.softplus(logit).clamp(max=_MOST_OPTICAL_DEPTH)
         for layer in self.texture_layers:
             x = layer(x, texture)
-        features = _maps(self.to_features(x, texture), self.size)
+        return _maps(self.to_features(x, texture), self.size), relative_depth, optical_depth
 
-        x = position_code(self.depth_waves, self.size)
-        first, *rest = self.depth_layers
-        x = first(x, base)
-        for layer in rest:
-            x = layer(x, codes.shape)
-        offset = torch.tanh(_maps(self.to_depth(x, codes.shape), self.size)[:, :, 0].float())
-        relative_depth = self.depth_start[:, None, None] + self.depth_bound[:, None, None] * offset
-        return features, relative_depth, optical_depth
+    def _relative_depth(self, shape_trunk: Tensor, base: Tensor, shape: Tensor) -> Tensor:
+        if self.to_depth is None:
+            return torch.zeros(*shape.shape[:2], self.size, self.size, device=shape.device)
+        x = shape_trunk
+        if self.depth_layers is not None:
+            x = position_code(self.depth_waves, self.size)
+            first, *rest = self.depth_layers
+            x = first(x, base)
+            for layer in rest:
+                x = layer(x, shape)
+        offset = torch.tanh(_maps(self.to_depth(x, shape), self.size)[:, :, 0].float())
+        return self.depth_start[:, None, None] + self.depth_bound[:, None, None] * offset
+
+    def _of_sheets(self, codes: Tensor) -> Tensor:
+        """Codes [B, K, W] of parts as codes of their sheets [B, L, W]."""
+        return codes if self.sheets == 1 else codes.repeat_interleave(self.sheets, dim=1)
 
 
 class BackgroundGenerator(nn.Module):

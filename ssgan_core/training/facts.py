@@ -41,9 +41,18 @@ class DataFacts:
 
 
 def gather_facts(
-    source: TrainingSource, part_resolution: int, mirror: bool, progress: Progress = silent
+    source: TrainingSource,
+    part_resolution: int,
+    mirror: bool,
+    progress: Progress = silent,
+    in_plane: bool = False,
 ) -> DataFacts:
-    """Measure the source's sample; `mirror` tells whether training shows portraits mirrored too."""
+    """Measure the source's sample.
+
+    Args:
+        mirror: whether training shows portraits mirrored too.
+        in_plane: whether part maps cover the frame of the picture, instead of a window in space.
+    """
     schema, size = source.schema, min(_MASK_SIZE, source.resolution)
     masks, images, labels = [], [], []
     count, sample = source.sample()
@@ -55,7 +64,9 @@ def gather_facts(
     mask_batch, image_batch = torch.cat(masks), torch.cat(images)
     return DataFacts(
         part_areas=mask_batch.mean((0, 2, 3)),
-        layout=part_layout(mask_batch, np.stack(labels), schema, part_resolution, mirror),
+        layout=part_layout(
+            mask_batch, None if in_plane else np.stack(labels), schema, part_resolution, mirror
+        ),
         image_spread=pairwise_distance(image_batch),
         mask_spread=pairwise_distance(mask_batch),
         labels=torch.from_numpy(source.labels),
@@ -63,7 +74,7 @@ def gather_facts(
 
 
 def part_layout(
-    masks: Tensor, labels: np.ndarray, schema: PartSchema, part_resolution: int, mirror: bool
+    masks: Tensor, labels: np.ndarray | None, schema: PartSchema, part_resolution: int, mirror: bool
 ) -> Tensor:
     """Log-odds [K, S, S] that a part is seen at a texel of its map.
 
@@ -72,8 +83,20 @@ def part_layout(
 
     Args:
         masks: [N, K + 1, H, H] part probabilities.
-        labels: [N, 25] their cameras.
+        labels: [N, 25] their cameras; None where maps cover the frame, so that texels are simply parts of the picture.
     """
+    if labels is None:
+        mean = F.interpolate(masks[:, 1:], size=(part_resolution,) * 2, mode="area").mean(0)
+    else:
+        mean = _mean_on_dome(masks, labels, schema, part_resolution)
+    if mirror:
+        order = torch.from_numpy(schema.mirror_ids[1:] - 1)
+        mean = (mean + mean[order].flip(-1)) / 2
+    mean = gaussian_blur(mean[None], part_resolution / 48)[0]
+    return torch.logit(mean.clamp(1e-4, 1 - 1e-4)).clamp(*_LAYOUT_CLAMP)
+
+
+def _mean_on_dome(masks: Tensor, labels: np.ndarray, schema: PartSchema, part_resolution: int) -> Tensor:
     pose, matrix = (torch.from_numpy(m).float() for m in split_label(labels))
     means = []
     for k, part in enumerate(schema.foreground):
@@ -84,12 +107,7 @@ def part_layout(
         grid = (pixels[:, :2] * 2 - 1).movedim(1, -1).unflatten(1, (part_resolution, part_resolution))
         looked_up = F.grid_sample(masks[:, k + 1 : k + 2], grid, padding_mode="border", align_corners=False)
         means.append(looked_up.mean((0, 1)))
-    mean = torch.stack(means)
-    if mirror:
-        order = torch.from_numpy(schema.mirror_ids[1:] - 1)
-        mean = (mean + mean[order].flip(-1)) / 2
-    mean = gaussian_blur(mean[None], part_resolution / 48)[0]
-    return torch.logit(mean.clamp(1e-4, 1 - 1e-4)).clamp(*_LAYOUT_CLAMP)
+    return torch.stack(means)
 
 
 def pairwise_distance(batch: Tensor) -> float:

@@ -23,6 +23,7 @@ from ssgan_core.training.ranks import ALONE, Ranks
 from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
 from ssgan_core.training.trainer import Trainer
+from ssgan_core.training.united import as_parts
 from ssgan_core.training.warmup import known_numbers
 
 
@@ -70,6 +71,7 @@ def train(
         SsganError: run, data, origin and recipe do not belong together, or training diverged.
     """
     ranks.check_batch(config.training.batch, config.discriminator.group)
+    source = as_parts(source, config.model.parts)
     schedule = Schedule(config)
     total, batch_size = schedule.total_images, config.training.batch
     resumed = ranks.from_first(lambda: _prepared(run, config, source, origin))
@@ -84,12 +86,19 @@ def train(
         progress(state.images, schedule.total_images, f"measuring the data, {done} of {total}")
 
     facts = ranks.from_first(
-        lambda: gather_facts(source, config.model.part_resolution, config.data.mirror, measuring)
+        lambda: gather_facts(
+            source,
+            config.model.part_resolution,
+            config.data.mirror,
+            measuring,
+            in_plane=config.model.lifting == "none",
+        )
     )
     if not resumed and origin is None:
-        state.set_layout(facts.layout)
+        if config.training.layout_prior:
+            state.set_layout(facts.layout)
         if config.training.uses_truth:
-            state.read_first(known_numbers(source.parameter_count()))
+            state.read_first(known_numbers(config, source.parameter_count()))
     if not resumed:
         state.set_shell_width(schedule.shell_width(state.age))
     ranks.broadcast(state.tensors())

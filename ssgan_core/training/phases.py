@@ -27,7 +27,8 @@ class Phases:
         augmentation: probability of each random transformation of what the discriminator sees.
 
     Args:
-        has_depth: whether the data knows depth; without it the discriminator's depth channel is zero on both sides.
+        has_depth: whether the data knows depth; without it, or where the generator has none, the discriminator's depth
+            channel is zero on both sides.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Phases:
         self.schedule = Schedule(config)
         self.generator = generator
         self.discriminator = discriminator
-        self.has_depth = has_depth
+        self.has_depth = has_depth and generator.has_depth
         self.device = device
         self.relativistic = config.training.loss == "relativistic"
 

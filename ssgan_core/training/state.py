@@ -50,7 +50,7 @@ class TrainingState:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             generator = Generator(config.model, schema)
-            discriminator = Discriminator(config.discriminator, config.model, len(schema.parts))
+            discriminator = Discriminator(config.discriminator, config.model, len(generator.schema.parts))
         place(generator, device)
         place(discriminator, device)
         average = copy.deepcopy(generator).eval().requires_grad_(False)
@@ -83,7 +83,7 @@ class TrainingState:
     def set_layout(self, layout: Tensor) -> None:
         """Start all parts where they usually are (see facts.part_layout)."""
         for generator in (self.generator, self.average):
-            generator.parts.layout_prior.copy_(layout)
+            generator.parts.set_layout(layout)
 
     def read_first(self, count: int) -> None:
         """Start with a mapping that reads the first numbers of z only (see Mapping.read_first)."""

@@ -44,12 +44,12 @@ class Trainer:
         self.ranks = ranks
         self.schedule = Schedule(config)
         self.phases = Phases(config, state.generator, state.discriminator, source.has_depth, device)
+        self.labels = _with_mirrored(facts.labels) if config.data.mirror else facts.labels
         self.warmup = (
-            Warmup(self.phases, source.parameter_count(), facts.part_areas)
+            Warmup(self.phases, source.parameter_count(), facts.part_areas, self.labels)
             if config.training.uses_truth
             else None
         )
-        self.labels = _with_mirrored(facts.labels) if config.data.mirror else facts.labels
         self.device = device
         self.skipped_updates = 0
         self._bad_steps = 0

@@ -16,12 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssgan_core import losses
+from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
 from ssgan_core.layers import box_average
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Output
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
+from ssgan_core.training.pose_scores import PoseScores
 
 _MASK_WEIGHT = 1.0
 _DEPTH_WEIGHT = 1.0
@@ -38,16 +40,20 @@ class Warmup:
     Args:
         parameter_count: how many generating parameters the batches carry.
         part_areas: [K + 1] mean area of each part, for the class balance.
+        labels: [N, 25] the data's cameras.
 
     Raises:
         SsganError: z has no room for so many parameters.
     """
 
-    def __init__(self, phases: Phases, parameter_count: int, part_areas: Tensor) -> None:
+    def __init__(self, phases: Phases, parameter_count: int, part_areas: Tensor, labels: Tensor) -> None:
         latent = phases.config.model.latent
-        if known_numbers(parameter_count) > latent:
+        # A generator that no camera turns must be told in z which way a head is seen.
+        self.pose = None if phases.generator.has_depth else PoseScores(labels)
+        if known_numbers(phases.config, parameter_count) > latent:
             raise SsganError(
                 f"model.latent {latent} is too small for {parameter_count} generating parameters"
+                + (" and a pose" if self.pose else "")
             )
         self.phases = phases
         balance = part_areas.clamp(min=1e-4).rsqrt()
@@ -65,7 +71,7 @@ class Warmup:
             game: adversarial terms of the reconstructions, of which `loss_g` is added to the losses.
         """
         phases = self.phases
-        views = views_a_head(batch)
+        views = 1 if self.pose else views_a_head(batch)
         with phases.autocast():
             maps = phases.generator.part_maps(self.codes(batch, views, rng))
             output = phases.generator.render(maps.repeated(views) if views > 1 else maps, batch.labels)
@@ -85,7 +91,9 @@ class Warmup:
         return {**terms, "curvature": curvature}
 
     def codes(self, batch: Batch, views: int, rng: torch.Generator) -> Codes:
-        """Codes of known heads: z is the parameters, the side it is seen from (mirrored or not), and noise.
+        """Codes of known heads: z is the parameters, whether it is seen mirrored, and noise.
+
+        Without lifting z also says from which side.
 
         Args:
             views: how many examples in succession are views of one head.
@@ -94,14 +102,34 @@ class Warmup:
         assert batch.parameters is not None  # the recipe has a warm-up, so the source sends them
         parameters, mirrored = batch.parameters[::views].cpu(), batch.mirrored[::views].cpu()
         z = torch.randn(len(parameters), self.phases.config.model.latent, generator=rng)
-        side = known_numbers(parameters.shape[1]) - 1
-        z[:, :side] = parameters
-        z[:, side] = z[:, side].abs() * torch.where(mirrored, -1.0, 1.0)
+        known = parameters.shape[1]
+        z[:, :known] = parameters
+        z[:, known] = z[:, known].abs() * torch.where(mirrored, -1.0, 1.0)
+        seen_from = slice(known + 1, known + 3)
+        if self.pose is not None:
+            z[:, seen_from] = self.pose(batch.labels.cpu())
         codes = generator.map(z.to(self.phases.device))
         generator.mapping.track(codes.base.detach())
         foreign = (torch.rand(len(z), 1, generator=rng) < _FOREIGN_BASE).to(codes.base.device)
+        if self.pose is not None:
+            return self._posed(codes, z, foreign, seen_from)
         base = torch.where(foreign, codes.base.roll(1, 0), codes.base)
         return Codes(base, codes.shape, codes.texture)
+
+    def _posed(self, codes: Codes, z: Tensor, foreign: Tensor, seen_from: slice) -> Codes:
+        """The same exchange where codes hold the pose, too: the foreign base sees the head from the head's own side.
+
+        The parts' codes then say the other head's side, so that parts learn to turn with the base.
+        """
+        foreign_base, parts = z.roll(1, 0), z.clone()
+        parts[:, seen_from] = foreign_base[:, seen_from]
+        foreign_base[:, seen_from] = z[:, seen_from]
+        base, other = (self.phases.generator.map(x.to(self.phases.device)) for x in (foreign_base, parts))
+        return Codes(
+            torch.where(foreign, base.base, codes.base),
+            torch.where(foreign[..., None], other.shape, codes.shape),
+            torch.where(foreign[..., None], other.texture, codes.texture),
+        )
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Class-balanced mask cross-entropy, premultiplied depth L1, and image L1 with gradients at both scales."""
@@ -113,16 +141,20 @@ class Warmup:
         low_images = box_average(images, size)
         return {
             "warmup_masks": -(weighted * output.low_mask.clamp(min=1e-3).log()).sum(1).mean(),
-            "warmup_depth": F.l1_loss(depth, losses.real_depth_channel(batch.depths, size)),
+            "warmup_depth": F.l1_loss(depth, losses.real_depth_channel(batch.depths, size))
+            * self.phases.has_depth,
             "warmup_image": F.l1_loss(output.image, images) + F.l1_loss(output.low_image, low_images),
             "warmup_gradient": _gradient_loss(output.image, images)
             + _gradient_loss(output.low_image, low_images),
         }
 
 
-def known_numbers(parameter_count: int) -> int:
-    """How many of z's first numbers say something of a known head: its parameters, and its side (mirrored or not)."""
-    return parameter_count + 1
+def known_numbers(config: Config, parameter_count: int) -> int:
+    """How many of z's first numbers say something of a known head.
+
+    Its parameters, whether it is mirrored and, for a generator that no camera turns, two angles.
+    """
+    return parameter_count + (3 if config.model.lifting == "none" else 1)
 
 
 def views_a_head(batch: Batch) -> int:

@@ -154,7 +154,8 @@ def test_the_game_and_truth_both_reach_the_generator(heads):
     config = recipe(truth_kimg=1.0)
     state = TrainingState.create(config, heads.schema, CPU)
     phases = Phases(config, state.generator, state.discriminator, True, CPU)
-    warmup = Warmup(phases, heads.parameter_count(), torch.full((len(heads.schema.parts),), 0.1))
+    areas = torch.full((len(heads.schema.parts),), 0.1)
+    warmup = Warmup(phases, heads.parameter_count(), areas, torch.from_numpy(heads.labels))
     batch = next(heads.batches(config, 0, 4))
 
     def gradient(weights):
