@@ -78,6 +78,9 @@ class Generator(nn.Module):
     Args:
         config: sizes.
         schema: the parts; the first foreground part is the base that other depths are relative to.
+
+    Attributes:
+        render_side: rays along a side; their pictures are brought to the configured side before the upsampler.
     """
 
     def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
@@ -95,11 +98,21 @@ class Generator(nn.Module):
         self.windows: Tensor
         self.dome: Tensor
         self.shell_width: Tensor
+        self.render_side = config.render_resolution
         self.set_shell_width(config.shell_width)
+
+    @property
+    def part_side(self) -> int:
+        """Texels along a side of the parts' maps."""
+        return self.parts.size
+
+    def set_sides(self, render_side: int, part_side: int) -> None:
+        """Work more coarsely than configured, as training may at first. Not kept with the weights."""
+        self.render_side, self.parts.size = render_side, part_side
 
     def set_shell_width(self, width: float) -> None:
         """Set the shells' Gaussian width in world units; a shell is never thinner than one texel of its maps."""
-        texel = float((self.windows[:, 2] - self.windows[:, 0]).max()) / self.config.part_resolution
+        texel = float((self.windows[:, 2] - self.windows[:, 0]).max()) / self.part_side
         self.shell_width.fill_(max(width, texel))
 
     def map(self, z: Tensor, psi: float = 1.0) -> Codes:
@@ -111,7 +124,7 @@ class Generator(nn.Module):
     def part_maps(self, codes: Codes) -> PartMaps:
         """The portrait's sheets and background; independent of any camera."""
         features, relative_depth, optical_depth = self.parts(codes)
-        skin = self.dome[0] + relative_depth[:, :1]
+        skin = resize_bilinear(self.dome[None, :1], self.part_side) + relative_depth[:, :1]
         depth = torch.cat([skin, skin + relative_depth[:, 1:]], dim=1)
         return PartMaps(features, relative_depth, depth, optical_depth, self.background(codes.texture[:, 0]))
 
@@ -121,10 +134,11 @@ class Generator(nn.Module):
         Args:
             maps: B portraits.
             labels: [B, 25] cameras (see ssgan_core.cameras).
-            render_resolution: side R of the rendered features; the configured one if not given. The image is
-                larger by the configured factor.
+            render_resolution: side R of the rendered features, with a ray each; the configured one, rendered with
+                `render_side` rays a side, if not given. The image is larger by the configured factor.
         """
         size = render_resolution or self.config.render_resolution
+        rays = render_resolution or self.render_side
         scale = self.config.resolution // self.config.render_resolution
         # Geometry and sums along rays stay in fp32, whatever the networks compute in.
         with torch.autocast(labels.device.type, enabled=False):
@@ -134,21 +148,23 @@ class Generator(nn.Module):
                 maps.optical_depth,
                 self.shell_width,
                 self.windows,
-                camera_rays(labels, size),
+                camera_rays(labels, rays),
                 depth_bounds=self.depth_bounds,
                 uniform=self.config.uniform_boundaries,
                 importance=self.config.importance_boundaries,
                 backend=self.config.backend,
             )
-        square = (size, size)
+        square = (rays, rays)
         transmittance = rendering.transmittance.unflatten(-1, square)[:, None]
-        background = resize_bilinear(maps.background.float(), size)
+        background = resize_bilinear(maps.background.float(), rays)
         features = rendering.features.unflatten(-1, square) + transmittance * background
         masks = torch.cat([transmittance, rendering.masks.unflatten(-1, square)], dim=1)
+        depth = rendering.depth.unflatten(-1, square)[:, None]
+        features, masks, depth = (resize_bilinear(picture, size) for picture in (features, masks, depth))
         return Output(
             image=self.upsampler(features),
             mask=upsample_masks(masks, size * scale),
-            depth=rendering.depth.unflatten(-1, square)[:, None],
+            depth=depth,
             low_image=features[:, :3],
             low_mask=masks,
         )

@@ -39,8 +39,17 @@ def weights(path):
         # Stopped between two adjustments of the probability.
         recipe({"mode": "adaptive", "probability": 0.2, "kimg": 0.02, "cutout": True}),
         recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", lr_ramp_kimg=0.012),
+        # Stopped between two sides, and between warm-up and game.
+        recipe(
+            model={"render_resolution": 16, "part_resolution": 24},
+            render_start=8,
+            render_kimg=0.012,
+            part_start=8,
+            part_kimg=0.012,
+            warmup_kimg=0.008,
+        ),
     ],
-    ids=["plain", "adaptive", "relativistic"],
+    ids=["plain", "adaptive", "relativistic", "growing"],
 )
 def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path, config):
     straight = train(heads, config, tmp_path / "straight", device=CPU)
