@@ -1,9 +1,12 @@
 """What a rendering costs: every backend, forward and forward + backward, beside the bytes that must move.
 
     python -m benchmarks.renderer --rays 64 --size 64 --channels 64 --parts 12 --batch 4
+    python -m benchmarks.renderer --batch 4 --model runs/00000-128
 
-Prints a table and, last, one line of JSON. The floor counts each map read once and each output written once, and for
-the gradients maps and the outputs' gradients read once and the maps' gradients written once.
+Two inputs: the seeded smooth head and, with --model, a trained model's maps of seeded codes, in the sizes, shell width
+and depth bounds that are its own. Each is seen from three yaws at pitch 0.1. Prints one table and, last, one line of
+JSON. The floor counts each map read once and each output written once, and for the gradients maps and the outputs'
+gradients read once and the maps' gradients written once.
 
 On a GPU times are CUDA events around one run, each after a write that evicts the L2 cache, and memory is the peak above
 what was allocated before the run. `render` also looks at the values of its arguments, which waits for the GPU; the row
@@ -14,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,12 +27,27 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.smooth_head import DEPTH_BOUNDS, labels, smooth_head
-from benchmarks.timing import cost, machine
+from benchmarks.timing import Cost, cost, machine
+from ssgan_core.model.codes import Codes
 from ssgan_core.rendering import BACKENDS, camera_rays, native, render
 from ssgan_core.rendering.sampling import Maps
+from ssgan_core.synthesis import codes_from_seed, load_generator
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _OPERATOR = "operator"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Sheets to be rendered: the arguments of `ssgan_core.rendering.render` but for the rays."""
+
+    name: str
+    features: Tensor
+    depth: Tensor
+    optical_depth: Tensor
+    width: Tensor
+    windows: Tensor
+    depth_bounds: tuple[float, float]
 
 
 def main() -> None:
@@ -37,38 +57,56 @@ def main() -> None:
     names = [name for name in BACKENDS if name != "auto"] if options.backend == "all" else [options.backend]
     if "native" in names and native.is_available(options.device):
         names.append(_OPERATOR)
-    rows = [measure(backend, options) for backend in names]
-    floors = floor_bytes(options)
-    what = machine(options.device)
-    table = Table(
-        title=f"{what}; floor forward {floors['forward'] / 1e6:.1f} MB, "
-        f"forward + backward {floors['both'] / 1e6:.1f} MB"
-    )
-    for column in ("backend", "forward ms", "MiB", "forward + backward ms", "MiB"):
-        table.add_column(column, justify="left" if column == "backend" else "right")
-    for row in rows:
-        peaks = ["-" if peak is None else f"{peak:.0f}" for peak in (row["forward_mib"], row["both_mib"])]
-        table.add_row(row["backend"], f"{row['forward_ms']:.3f}", peaks[0], f"{row['both_ms']:.3f}", peaks[1])
-    Console().print(table)
-    print(json.dumps({**vars(options), "machine": what, "floor_bytes": floors, "results": rows}))
+    scenes = [smooth_scene(options), *([model_scene(options.model, options)] if options.model else [])]
+    rows = [
+        measure(scene, yaw, backend, options) for scene in scenes for yaw in options.yaw for backend in names
+    ]
+    _report(scenes, rows, options)
 
 
-def measure(backend: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Median milliseconds of one rendering, alone and with its gradients, and peak memory (None without CUDA)."""
+def smooth_scene(options: argparse.Namespace) -> Scene:
+    """The smooth heads of a seed."""
     head = smooth_head(
         options.size, options.channels, options.parts, options.batch, options.seed, options.device
     )
-    rays = camera_rays(labels(options.batch, device=options.device), options.rays)
-    maps = [head.features.to(_TYPES[options.dtype]), head.depth, head.optical_depth]
-    maps = [values.requires_grad_() for values in maps]
     width = torch.tensor(options.width, device=options.device)
+    features = head.features.to(_TYPES[options.dtype])
+    return Scene("smooth head", features, head.depth, head.optical_depth, width, head.windows, DEPTH_BOUNDS)
+
+
+def model_scene(path: Path, options: argparse.Namespace) -> Scene:
+    """A trained model's sheets for the codes of as many seeds as the batch has entries.
+
+    Raises:
+        SsganError: there is no such model, or it is damaged.
+    """
+    generator, _ = load_generator(path, torch.device(options.device))
+    seeds = range(options.seed, options.seed + options.batch)
+    with torch.no_grad():
+        maps = generator.part_maps(Codes.cat([codes_from_seed(generator, seed) for seed in seeds]))
+    return Scene(
+        "model",
+        maps.features.to(_TYPES[options.dtype]),
+        maps.depth,
+        maps.optical_depth,
+        generator.shell_width,
+        generator.windows,
+        generator.depth_bounds,
+    )
+
+
+def measure(scene: Scene, yaw: float, backend: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Median milliseconds of one rendering, alone and with its gradients, and peak memory (None without CUDA)."""
+    batch = len(scene.depth)
+    rays = camera_rays(labels(1, yaw, options.device).expand(batch, -1), options.rays)
+    maps = [m.detach().requires_grad_() for m in (scene.features, scene.depth, scene.optical_depth)]
 
     def run() -> tuple[Tensor, ...]:
         if backend == _OPERATOR:
-            sheets = Maps(maps[0], maps[1], maps[2], width, head.windows, True)
-            return native.render_native(sheets, rays, DEPTH_BOUNDS, options.uniform, options.importance)
+            sheets = Maps(maps[0], maps[1], maps[2], scene.width, scene.windows, True)
+            return native.render_native(sheets, rays, scene.depth_bounds, options.uniform, options.importance)
         seen = render(
-            maps[0], maps[1], maps[2], width, head.windows, rays, depth_bounds=DEPTH_BOUNDS,
+            maps[0], maps[1], maps[2], scene.width, scene.windows, rays, depth_bounds=scene.depth_bounds,
             uniform=options.uniform, importance=options.importance, backend=backend,
         )  # fmt: skip
         return seen.features, seen.masks, seen.transmittance, seen.depth
@@ -85,31 +123,57 @@ def measure(backend: str, options: argparse.Namespace) -> dict[str, Any]:
 
     alone, with_gradients = (cost(work, options.device, options.repeats) for work in (forward, both))
     return {
-        "backend": backend, "forward_ms": alone.ms, "forward_mib": alone.mib, "both_ms": with_gradients.ms,
-        "both_mib": with_gradients.mib,
+        "input": scene.name, "yaw": yaw, "backend": backend, "forward_ms": alone.ms, "forward_mib": alone.mib,
+        "both_ms": with_gradients.ms, "both_mib": with_gradients.mib,
     }  # fmt: skip
 
 
-def floor_bytes(options: argparse.Namespace) -> dict[str, int]:
+def floor_bytes(scene: Scene, rays: int) -> dict[str, int]:
     """Bytes of the maps (C features, depth, optical depth) and of the pictures (C + K + 2), read or written once.
 
     `forward` reads maps and writes pictures; `both` also reads maps and the pictures' gradients and writes the maps'
     gradients. Pictures, depth and optical depth are float32.
     """
-    feature = _TYPES[options.dtype].itemsize
-    maps = options.parts * (feature * options.channels + 2 * 4) * options.size**2
-    pictures = 4 * (options.channels + options.parts + 2) * options.rays**2
-    return {"forward": options.batch * (maps + pictures), "both": options.batch * (3 * maps + 2 * pictures)}
+    batch, parts, channels, size, _ = scene.features.shape
+    maps = parts * (scene.features.element_size() * channels + 2 * 4) * size**2
+    pictures = 4 * (channels + parts + 2) * rays**2
+    return {"forward": batch * (maps + pictures), "both": batch * (3 * maps + 2 * pictures)}
+
+
+def _report(scenes: list[Scene], rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    what = machine(options.device)
+    table = Table(title=what)
+    for column in ("input", "yaw", "backend", "forward ms", "MiB", "forward + backward ms", "MiB"):
+        table.add_column(column, justify="left" if column in ("input", "backend") else "right")
+    for row in rows:
+        cells = (
+            *Cost(row["forward_ms"], row["forward_mib"]).cells(),
+            *Cost(row["both_ms"], row["both_mib"]).cells(),
+        )
+        table.add_row(row["input"], f"{row['yaw']:g}", row["backend"], *cells)
+    Console().print(table)
+    floors = {scene.name: floor_bytes(scene, options.rays) for scene in scenes}
+    for scene in scenes:
+        batch, parts, channels, size, _ = scene.features.shape
+        floor = floors[scene.name]
+        print(
+            f"{scene.name}: batch {batch}, K {parts}, C {channels}, S {size}, width {float(scene.width):.4g}; floor "
+            f"forward {floor['forward'] / 1e6:.1f} MB, forward + backward {floor['both'] / 1e6:.1f} MB"
+        )
+    settings = {**vars(options), "model": None if options.model is None else str(options.model)}
+    print(json.dumps({**settings, "machine": what, "floor_bytes": floors, "results": rows}))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", type=Path, help="a trained model: a file or a run folder")
+    parser.add_argument("--yaw", type=float, nargs="+", default=[0.0, 0.35, 0.6], help="poses, radians")
     parser.add_argument("--rays", type=int, default=64, help="rays along a side")
-    parser.add_argument("--size", type=int, default=64, help="texels along a side of a map")
-    parser.add_argument("--channels", type=int, default=64)
-    parser.add_argument("--parts", type=int, default=12)
+    parser.add_argument("--size", type=int, default=64, help="texels along a side of a smooth head's map")
+    parser.add_argument("--channels", type=int, default=64, help="of the smooth head")
+    parser.add_argument("--parts", type=int, default=12, help="of the smooth head")
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--width", type=float, default=0.02, help="width of the sheets, world units")
+    parser.add_argument("--width", type=float, default=0.02, help="of the smooth head's sheets, world units")
     parser.add_argument("--uniform", type=int, default=16)
     parser.add_argument("--importance", type=int, default=16)
     parser.add_argument("--backend", choices=[*BACKENDS, "all"], default="all")

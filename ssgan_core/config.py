@@ -184,6 +184,12 @@ class TrainingConfig:
             one camera, with R2 beside R1).
         lr_ramp_kimg: images over which the learning rates rise from zero; for runs begun with --init-state.
         layout_prior: whether every part starts where the data usually has it, instead of everywhere.
+        render_start: side of the rays cast at first; their pictures are brought to model.render_resolution
+            bilinearly. 0 casts all rays from the start.
+        render_kimg: images over which it grows to model.render_resolution.
+        part_start: side of the parts' maps at first, at least twice model.highest_frequency. 0 takes
+            model.part_resolution from the start.
+        part_kimg: images over which it grows to model.part_resolution.
     """
 
     kimg: float = 5000.0
@@ -212,13 +218,17 @@ class TrainingConfig:
     loss: str = "logistic"
     lr_ramp_kimg: float = 0.0
     layout_prior: bool = True
+    render_start: int = 0
+    render_kimg: float = 200.0
+    part_start: int = 0
+    part_kimg: float = 200.0
 
     def __post_init__(self) -> None:
         _require_positive(
             self,
             "training",
             "kimg batch generator_lr discriminator_lr r1_interval shell_start shell_kimg blur_start blur_end "
-            "blur_kimg ema_kimg ema_rampup tick_kimg snapshot_kimg warmup_views",
+            "blur_kimg ema_kimg ema_rampup tick_kimg snapshot_kimg warmup_views render_kimg part_kimg",
         )
         _require(
             self.batch % self.warmup_views == 0,
@@ -341,10 +351,20 @@ class Config:
         _require(
             batch % group == 0, f"training.batch {batch} is not a multiple of discriminator.group {group}"
         )
+        self._check_start("render", 8)
+        # Fewer texels than two a cycle could not hold what the position code says.
+        self._check_start("part", max(8, math.ceil(2 * self.model.highest_frequency)))
         # Relativistic logits mean something only against one another, so their sign tells nothing.
         _require(
             self.training.loss == "logistic" or self.augmentation.mode != "adaptive",
             "augmentation.mode adaptive needs training.loss logistic; with relativistic use fixed",
+        )
+
+    def _check_start(self, kind: str, least: int) -> None:
+        start, end = getattr(self.training, f"{kind}_start"), getattr(self.model, f"{kind}_resolution")
+        _require(
+            start == 0 or least <= start <= end,
+            f"training.{kind}_start must be 0 or lie between {least} and model.{kind}_resolution {end}, got {start}",
         )
 
 

@@ -171,6 +171,14 @@ def box_average(x: Tensor, size: int) -> Tensor:
     return x if factor == 1 else F.avg_pool2d(x, factor)
 
 
+def area_average(x: Tensor, size: int) -> Tensor:
+    """Area average of square maps down to any smaller side; a pixel across a border counts for both by its shares."""
+    fine, coarse = (torch.arange(n + 1, dtype=torch.float64) / n for n in (x.shape[-1], size))
+    overlap = torch.minimum(fine[1:], coarse[1:, None]) - torch.maximum(fine[:-1], coarse[:-1, None])
+    shares = (overlap.clamp(min=0) * size).to(x)
+    return shares @ x @ shares.T
+
+
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     """Separable Gaussian blur of [B, C, H, W] with replicated borders; sigma in pixels."""
     radius = max(1, min(math.ceil(3 * sigma), x.shape[-1] - 1))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssgan_core.layers import box_average, gaussian_blur
+from ssgan_core.layers import area_average, box_average, gaussian_blur, resize_bilinear
 
 # Depth is judged as (camera distance - z_cam) / scale, so that heads fill about [-1, 1] and the background is zero.
 _CAMERA_DISTANCE = 2.7
@@ -88,6 +88,17 @@ def real_mask_channels(ids: Tensor, classes: int, size: int, smoothing: float) -
     is_part = blocks == torch.arange(classes, device=ids.device).view(-1, 1, 1, 1, 1)
     share = is_part.sum((3, 5), dtype=torch.float32) / factor**2
     return torch.lerp(share, torch.full((), 1 / classes, device=ids.device), smoothing)
+
+
+def with_fewer_rays(x: Tensor, side: int) -> Tensor:
+    """Real maps [B, C, R, R] as sharp as rendered ones whose rays are `side` x `side`: averaged, bilinear back to R.
+
+    EG3D (Chan et al., 2022) brings its real low-resolution images to the rays' side in the same way.
+    """
+    if side == x.shape[-1]:
+        return x
+    with torch.autocast(x.device.type, enabled=False):
+        return resize_bilinear(area_average(x, side), x.shape[-1])
 
 
 def judged_masks(masks: Tensor, sigma: float) -> Tensor:

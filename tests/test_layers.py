@@ -68,6 +68,13 @@ def test_box_average_by_hand_and_refusal():
         layers.box_average(x, 3)
 
 
+@pytest.mark.parametrize(("side", "size"), [(6, 4), (8, 3), (5, 5)])
+def test_area_average_equals_the_box_average_of_repeated_pixels(side, size):
+    x = torch.randn(2, 3, side, side)
+    repeated = x.repeat_interleave(size, -1).repeat_interleave(size, -2)
+    torch.testing.assert_close(layers.area_average(x, size), F.avg_pool2d(repeated, side))
+
+
 def test_gaussian_blur_keeps_sums_and_has_the_right_width():
     x = torch.zeros(1, 1, 41, 41)
     x[..., 20, 20] = 1

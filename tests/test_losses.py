@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ssgan_core import losses
+from ssgan_core.layers import box_average, resize_bilinear
 
 
 def test_logistic_losses_by_hand():
@@ -60,6 +61,17 @@ def test_real_masks_are_area_averages_moved_towards_uniform():
     assert masks.flatten().tolist() == [0.25, 0.75, 0, 0]
     smoothed = losses.real_mask_channels(ids, 4, 1, 0.2)
     assert smoothed.flatten().tolist() == pytest.approx([0.25, 0.65, 0.05, 0.05])
+
+
+def test_real_maps_are_made_as_sharp_as_rendered_ones():
+    ids = torch.randint(0, 3, (2, 16, 16), generator=torch.Generator().manual_seed(0))
+    masks = losses.real_mask_channels(ids, 3, 16, 0.1)
+    assert losses.with_fewer_rays(masks, 16) is masks
+    coarse = losses.with_fewer_rays(masks, 6)
+    assert coarse.shape == masks.shape
+    torch.testing.assert_close(coarse.sum(1), torch.ones(2, 16, 16))
+    halved = losses.with_fewer_rays(masks, 8)
+    torch.testing.assert_close(halved, resize_bilinear(box_average(masks, 8), 16))
 
 
 def test_judged_masks_lie_between_minus_one_and_one():

@@ -92,6 +92,7 @@ class Generator(nn.Module):
 
     Attributes:
         schema: the parts that masks and codes stand for: those of the data, or the one that unites them.
+        render_side: rays along a side; their pictures are brought to the configured side before the upsampler.
     """
 
     def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
@@ -111,6 +112,7 @@ class Generator(nn.Module):
         self.windows: Tensor
         self.dome: Tensor
         self.shell_width: Tensor
+        self.render_side = config.render_resolution
         self.set_shell_width(config.shell_width)
 
     @property
@@ -118,9 +120,18 @@ class Generator(nn.Module):
         """Whether portraits have depth, and turn with the camera."""
         return self.config.lifting == "depth"
 
+    @property
+    def part_side(self) -> int:
+        """Texels along a side of the parts' maps."""
+        return self.parts.size
+
+    def set_sides(self, render_side: int, part_side: int) -> None:
+        """Work more coarsely than configured, as training may at first. Not kept with the weights."""
+        self.render_side, self.parts.size = render_side, part_side
+
     def set_shell_width(self, width: float) -> None:
         """Set the shells' Gaussian width in world units; a shell is never thinner than one texel of its maps."""
-        texel = float((self.windows[:, 2] - self.windows[:, 0]).max()) / self.config.part_resolution
+        texel = float((self.windows[:, 2] - self.windows[:, 0]).max()) / self.part_side
         self.shell_width.fill_(max(width, texel))
 
     def map(self, z: Tensor, psi: float = 1.0) -> Codes:
@@ -135,7 +146,7 @@ class Generator(nn.Module):
         depth = relative_depth
         if self.has_depth:
             skin, others = relative_depth.tensor_split([self.config.sheets], dim=1)
-            skin = self.dome[0] + skin
+            skin = resize_bilinear(self.dome[None, :1], self.part_side) + skin
             depth = torch.cat([skin, skin[:, :1] + others], dim=1)
         return PartMaps(features, relative_depth, depth, optical_depth, self.background(codes.texture[:, 0]))
 
@@ -145,19 +156,21 @@ class Generator(nn.Module):
         Args:
             maps: B portraits.
             labels: [B, 25] cameras (see ssgan_core.cameras); without lifting they change nothing.
-            render_resolution: side R of the rendered features; the configured one if not given. The image is
-                larger by the configured factor.
+            render_resolution: side R of the rendered features, with a ray each; the configured one, rendered with
+                `render_side` rays a side, if not given. The image is larger by the configured factor.
         """
         size = render_resolution or self.config.render_resolution
+        rays = render_resolution or self.render_side
         scale = self.config.resolution // self.config.render_resolution
         # Geometry and sums along rays stay in fp32, whatever the networks compute in.
         with torch.autocast(labels.device.type, enabled=False):
             features, masks, depth = (
-                self._lifted(maps, labels, size)
+                self._lifted(maps, labels, rays)
                 if self.has_depth
-                else compose(maps.features, maps.optical_depth, size)
+                else compose(maps.features, maps.optical_depth, rays)
             )
-            features = features + masks[:, :1] * resize_bilinear(maps.background.float(), size)
+            features = features + masks[:, :1] * resize_bilinear(maps.background.float(), rays)
+            features, masks, depth = (resize_bilinear(picture, size) for picture in (features, masks, depth))
         return Output(
             image=self.upsampler(features),
             mask=upsample_masks(masks, size * scale),

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssgan_core.config import ModelConfig
-from ssgan_core.layers import PartLinear, fourier_features, position_code
+from ssgan_core.layers import PartLinear, fourier_features, position_code, resize_bilinear
 from ssgan_core.model.codes import Codes
 from ssgan_core.parts import PartSchema
 
@@ -35,6 +35,9 @@ class PartGenerators(nn.Module):
 
     L counts sheets: model.sheets for each of the K foreground parts, a part's side by side. Without lifting, sheets
     have no depth: it is zero.
+
+    Attributes:
+        size: side S; the configured one at first. Another may be set at any time.
     """
 
     def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
@@ -91,7 +94,8 @@ class PartGenerators(nn.Module):
         relative_depth = self._relative_depth(x, base, shape)
         # Sigmoid of the logit is the sheet's opacity: 1 - exp(-softplus(l)) = sigmoid(l). So a prior of
         # log-odds makes the untrained parts as opaque as they are frequent in the data.
-        logit = _maps(self.to_opacity(x, shape), self.size)[:, :, 0].float() + self.layout_prior
+        logit = _maps(self.to_opacity(x, shape), self.size)[:, :, 0].float()
+        logit = logit + resize_bilinear(self.layout_prior[None], self.size)
         optical_depth = F.softplus(logit).clamp(max=_MOST_OPTICAL_DEPTH)
         for layer in self.texture_layers:
             x = layer(x, texture)

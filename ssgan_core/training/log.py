@@ -101,6 +101,11 @@ class Log:
         row: dict[str, float] = {"images": state.images, "steps": state.steps, "ranks": self.ranks.count}
         row |= terms | self.measured
         row["shell_width"] = float(state.generator.shell_width)
+        training, schedule = self.trainer.config.training, self.trainer.schedule
+        if training.render_start:
+            row["render_side"] = schedule.render_side(state.age)
+        if training.part_start:
+            row["part_side"] = schedule.part_side(state.age)
         if self.trainer.config.augmentation.mode != "off":
             row["augmentation"] = state.adaptation.probability
         row["skipped_updates"] = self.trainer.skipped_updates - self.skipped_since

@@ -146,10 +146,12 @@ class Phases:
             return augment(*examples, probability, rng, self.config.augmentation.cutout)
 
     def curvature(self, maps: PartMaps) -> Tensor:
-        """Depth curvature of the sheets, in texels."""
+        """Depth curvature of the sheets, as the change of slope from one texel of the configured maps to the next."""
         windows = self.generator.windows
         texel = (windows[:, 2] - windows[:, 0]) / self.config.model.part_resolution
-        return losses.depth_curvature(maps.depth / texel[:, None, None], maps.optical_depth)
+        # Differences across a texel n times as wide are n^2 times as large.
+        wider = self.config.model.part_resolution / maps.depth.shape[-1]
+        return losses.depth_curvature(maps.depth / (texel * wider**2)[:, None, None], maps.optical_depth)
 
     def draw_codes(self, count: int, rng: torch.Generator, track: bool = False) -> Codes:
         """Random codes with part-wise style mixing."""
@@ -170,15 +172,19 @@ class Phases:
 
     def real(self, batch: Batch, images_seen: int) -> tuple[Tensor, Tensor]:
         """Real examples as the discriminator sees them."""
-        model = self.config.model
+        model, side = self.config.model, self.generator.render_side
         images = batch.normalised_images()
-        low = resize_bilinear(losses.box_average(images, model.render_resolution), model.resolution)
+        low = losses.with_fewer_rays(losses.box_average(images, model.render_resolution), side)
+        low = resize_bilinear(low, model.resolution)
         classes = len(self.generator.schema.parts)
         smoothing = self.config.training.label_smoothing
         masks = losses.real_mask_channels(batch.masks, classes, model.render_resolution, smoothing)
+        masks = losses.with_fewer_rays(masks, side)
         masks = losses.judged_masks(masks, self.schedule.mask_blur(images_seen))
         if self.discriminator.depth_channel:
-            depth = losses.real_depth_channel(batch.depths, model.render_resolution)
+            depth = losses.with_fewer_rays(
+                losses.real_depth_channel(batch.depths, model.render_resolution), side
+            )
             masks = torch.cat([masks, depth * self.has_depth], dim=1)
         return torch.cat([images, low], dim=1), masks
 

@@ -64,6 +64,16 @@ class Schedule:
             training.shell_start, self.config.model.shell_width, images / (training.shell_kimg * 1000)
         )
 
+    def render_side(self, images: int) -> int:
+        """Rays along a side: grows linearly in steps of 8."""
+        training, end = self.config.training, self.config.model.render_resolution
+        return _grown(training.render_start or end, end, images / (training.render_kimg * 1000))
+
+    def part_side(self, images: int) -> int:
+        """Texels along a side of the parts' maps: grows linearly in steps of 8."""
+        training, end = self.config.training, self.config.model.part_resolution
+        return _grown(training.part_start or end, end, images / (training.part_kimg * 1000))
+
     def mask_blur(self, images: int) -> float:
         """Blur of the judged masks, pixels: falls geometrically."""
         training = self.config.training
@@ -79,6 +89,10 @@ class Schedule:
         """Linear from zero to one: optimisers without moments begin with small steps."""
         ramp = self.config.training.lr_ramp_kimg * 1000
         return 1.0 if ramp == 0 else min(1.0, (images + self.config.training.batch) / ramp)
+
+
+def _grown(start: int, end: int, progress: float) -> int:
+    return end if progress >= 1 else start + 8 * int(progress * (end - start) / 8)
 
 
 def _geometric(start: float, end: float, progress: float) -> float:

@@ -62,6 +62,7 @@ class Trainer:
         """
         skipped_before = self.skipped_updates
         state, training = self.state, self.config.training
+        state.generator.set_sides(self.schedule.render_side(state.age), self.schedule.part_side(state.age))
         state.generator.set_shell_width(self.schedule.shell_width(state.age))
         seed = self.config.seed * 1_000_003 + state.steps + self.ranks.seed_offset
         rng = torch.Generator().manual_seed(seed)

@@ -133,16 +133,17 @@ class Warmup:
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Class-balanced mask cross-entropy, premultiplied depth L1, and image L1 with gradients at both scales."""
-        size = output.low_mask.shape[-1]
+        size, side = output.low_mask.shape[-1], self.phases.generator.render_side
         truth = losses.real_mask_channels(batch.masks, output.low_mask.shape[1], size, 0.0)
+        truth = losses.with_fewer_rays(truth, side)
         weighted = truth * self.balance[:, None, None]
         depth = losses.rendered_depth_channel(output.depth, output.low_mask[:, :1])
+        true_depth = losses.with_fewer_rays(losses.real_depth_channel(batch.depths, size), side)
         images = batch.normalised_images()
-        low_images = box_average(images, size)
+        low_images = losses.with_fewer_rays(box_average(images, size), side)
         return {
             "warmup_masks": -(weighted * output.low_mask.clamp(min=1e-3).log()).sum(1).mean(),
-            "warmup_depth": F.l1_loss(depth, losses.real_depth_channel(batch.depths, size))
-            * self.phases.has_depth,
+            "warmup_depth": F.l1_loss(depth, true_depth) * self.phases.has_depth,
             "warmup_image": F.l1_loss(output.image, images) + F.l1_loss(output.low_image, low_images),
             "warmup_gradient": _gradient_loss(output.image, images)
             + _gradient_loss(output.low_image, low_images),

@@ -6,6 +6,7 @@ import torch
 
 from ssgan_core import cameras
 from ssgan_core.config import ModelConfig
+from ssgan_core.layers import resize_bilinear
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator, Output
 from ssgan_core.parts import PORTRAIT
@@ -54,6 +55,35 @@ def test_shapes_at_the_configured_and_at_another_rendering_resolution(generator,
         (4, 3, 32, 32), (4, 13, 32, 32), (4, 1, 16, 16), (4, 3, 16, 16), (4, 13, 16, 16),
     ]  # fmt: skip
     assert shapes(generator.render(maps, view(0.0), render_resolution=24))[0] == (4, 3, 48, 48)
+
+
+def test_fewer_rays_are_brought_to_the_configured_side(codes):
+    torch.manual_seed(0)
+    generator = Generator(TINY, PORTRAIT).eval().requires_grad_(False)
+    before, weights = generator(codes, view(0.3)), list(generator.state_dict())
+    maps = generator.part_maps(codes)
+    few = generator.render(maps, view(0.3), render_resolution=8)
+    generator.set_sides(8, 16)
+    output = generator.render(maps, view(0.3))
+    assert shapes(output) == shapes(before)
+    for name in ("low_image", "low_mask", "depth"):
+        assert torch.equal(getattr(output, name), resize_bilinear(getattr(few, name), 16)), name
+    assert (output.mask.sum(1) - 1).abs().max() < 1e-5
+    generator.set_sides(16, 16)
+    assert torch.equal(generator(codes, view(0.3)).image, before.image)
+    assert list(generator.state_dict()) == weights
+
+
+def test_coarser_maps_show_much_the_same_picture_between_wider_shells(codes):
+    torch.manual_seed(0)
+    generator = Generator(TINY, PORTRAIT).eval().requires_grad_(False)
+    generator.set_shell_width(0.1)
+    fine = generator(codes, view(0.3)).low_mask
+    generator.set_sides(16, 8)
+    assert generator.part_maps(codes).depth.shape == (4, PARTS, 8, 8)
+    assert (generator(codes, view(0.3)).low_mask - fine).abs().mean() < 0.01
+    generator.set_shell_width(1e-4)
+    assert generator.shell_width.item() == pytest.approx(0.8 / 8)
 
 
 def test_maps_know_no_camera_and_may_be_rendered_again(generator, codes):

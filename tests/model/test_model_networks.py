@@ -1,5 +1,7 @@
 """Part generators, mapping, upsampler and discriminator: what may depend on what."""
 
+import copy
+
 import pytest
 import torch
 
@@ -39,6 +41,18 @@ def test_shapes_and_ranges(networks):
     assert (optical_depth <= 20).all()
     for k, part in enumerate(PORTRAIT.foreground):
         assert (relative_depth[:, k] - part.depth_start).abs().max() <= part.depth_bound + 1e-6
+
+
+def test_coarser_maps_are_the_same_functions_of_position(networks):
+    fine = networks(random_codes(2))
+    networks = copy.copy(networks)
+    networks.size = 4
+    coarse = networks(random_codes(2))
+    assert coarse[0].shape == (2, PARTS, 5, 4, 4)
+    for a, b in zip(
+        fine, coarse, strict=True
+    ):  # a coarse texel's centre is that of the middle of 3 x 3 fine ones
+        torch.testing.assert_close(a[..., 1::3, 1::3], b, atol=1e-5, rtol=1e-4)
 
 
 def test_texture_codes_cannot_move_geometry(networks):

@@ -45,8 +45,17 @@ def weights(path):
         recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", lr_ramp_kimg=0.012),
         recipe(warmup_kimg=0.012, warmup_views=2),
         recipe(truth_kimg=0.02),
+        # Stopped between two sides, and between warm-up and game.
+        recipe(
+            model={"render_resolution": 16, "part_resolution": 24},
+            render_start=8,
+            render_kimg=0.012,
+            part_start=8,
+            part_kimg=0.012,
+            warmup_kimg=0.008,
+        ),
     ],
-    ids=["plain", "adaptive", "relativistic", "warm-up", "truth"],
+    ids=["plain", "adaptive", "relativistic", "warm-up", "truth", "growing"],
 )
 def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path, config):
     straight = train(heads, config, tmp_path / "straight", device=CPU)

@@ -22,6 +22,20 @@ def test_annealed_settings_start_and_end_where_the_recipe_says():
     assert schedule.mask_blur(2000) == pytest.approx(1.0)
 
 
+def test_sides_grow_in_steps_of_8_and_end_where_the_model_says():
+    training = TrainingConfig(render_start=32, render_kimg=4, part_start=27, part_kimg=2)
+    schedule = Schedule(Config(training=training))
+    assert [schedule.render_side(images) for images in range(0, 6000, 500)] == [
+        32, 32, 40, 40, 48, 48, 56, 56, 64, 64, 64, 64,
+    ]  # fmt: skip
+    assert [schedule.part_side(images) for images in (0, 500, 1999, 2000, 10**9)] == [27, 35, 59, 64, 64]
+
+
+def test_without_a_start_sides_are_the_models():
+    schedule = Schedule(load_config("512"))
+    assert schedule.render_side(0) == schedule.part_side(0) == 128
+
+
 def test_total_images_are_whole_batches():
     assert Schedule(Config(training=TrainingConfig(kimg=0.1, batch=32))).total_images == 96
 

@@ -1,0 +1,102 @@
+"""Fewer rays and coarser maps at first: which steps see them, and that real examples are made alike."""
+
+import pytest
+import torch
+from recipes import recipe
+
+from ssgan_core import losses
+from ssgan_core.layers import box_average, resize_bilinear
+from ssgan_core.model.generator import Generator, PartMaps
+from ssgan_core.parts import PORTRAIT
+from ssgan_core.training import runs
+from ssgan_core.training.facts import gather_facts
+from ssgan_core.training.loop import train
+from ssgan_core.training.origin import FromModel
+from ssgan_core.training.phases import Phases
+from ssgan_core.training.state import TrainingState
+from ssgan_core.training.warmup import Warmup
+
+CPU = torch.device("cpu")
+FINAL = {"render_resolution": 16, "part_resolution": 24}
+GROWING = {"render_start": 8, "render_kimg": 0.012, "part_start": 8, "part_kimg": 0.012}
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """Sides of rays and maps, in order of first use: by the network that trains (True), and by the average."""
+    seen = {True: [], False: []}
+    honest = Generator.render
+
+    def noting(self, maps, *arguments):
+        sides = self.render_side, maps.depth.shape[-1]
+        if sides not in seen[self.training]:
+            seen[self.training].append(sides)
+        return honest(self, maps, *arguments)
+
+    monkeypatch.setattr(Generator, "render", noting)
+    return seen
+
+
+@pytest.mark.parametrize("warmup", [0.0, 1.0])
+def test_steps_grow_and_looks_do_not(heads, tmp_path, rendered, warmup):
+    config = recipe(model=FINAL, warmup_kimg=warmup, **GROWING)
+    train(heads, config, tmp_path / "run", device=CPU)
+    assert rendered == {True: [(8, 8), (8, 16), (16, 24)], False: [(16, 24)]}
+    rows = runs.read_stats(tmp_path / "run")
+    assert [(row["render_side"], row["part_side"]) for row in rows] == [(8, 8), (8, 16), (16, 24)]
+
+
+def test_growth_goes_on_from_the_weights_age(heads, tmp_path, rendered):
+    config = recipe(model=FINAL, kimg=0.008, **GROWING)
+    train(heads, config, tmp_path / "first", device=CPU)
+    rendered[True].clear()
+    origin = FromModel.open(tmp_path / "first")
+    train(heads, config, tmp_path / "second", device=CPU, origin=origin)
+    assert rendered[True] == [(8, 16), (16, 24)]
+
+
+@pytest.fixture
+def coarse(heads):
+    """Phases whose generator casts half the rays a side, and a batch."""
+    config = recipe(model=FINAL, warmup_kimg=1.0)
+    state = TrainingState.create(config, PORTRAIT, CPU)
+    state.generator.set_sides(8, 24)
+    phases = Phases(config, state.generator, state.discriminator, True, CPU)
+    return phases, next(heads.batches(config, 0, 4))
+
+
+def test_real_examples_are_as_coarse_as_generated_ones(coarse):
+    phases, batch = coarse
+    images, masks = phases.real(batch, 0)
+    full = batch.normalised_images()
+    assert torch.equal(images[:, :3], full)
+    torch.testing.assert_close(images[:, 3:], resize_bilinear(box_average(full, 8), 16))
+    ids = losses.real_mask_channels(batch.masks, 13, 8, phases.config.training.label_smoothing)
+    expected = losses.judged_masks(resize_bilinear(ids, 16), phases.schedule.mask_blur(0))
+    torch.testing.assert_close(masks[:, :13], expected)
+    depth = losses.real_depth_channel(batch.depths, 8)
+    torch.testing.assert_close(masks[:, 13:], resize_bilinear(depth, 16))
+    phases.generator.set_sides(16, 24)
+    assert torch.equal(phases.real(batch, 0)[0][:, 3:], full)
+
+
+def test_known_heads_are_compared_as_coarse_as_they_are_rendered(coarse, heads):
+    phases, batch = coarse
+    warmup = Warmup(phases, 1, gather_facts(heads, 24, True).part_areas)
+    output = phases.generator(phases.draw_codes(4, torch.Generator().manual_seed(0)), batch.labels)
+    low = resize_bilinear(box_average(batch.normalised_images(), 8), 16)
+    terms = warmup.losses(output, batch)
+    expected = (output.image - batch.normalised_images()).abs().mean() + (output.low_image - low).abs().mean()
+    assert terms["warmup_image"].item() == pytest.approx(expected.item())
+
+
+def test_curvature_means_the_same_at_any_side(coarse):
+    phases, _ = coarse
+    found = []
+    for size in (12, 24):
+        x = (torch.arange(size) + 0.5) / size
+        bowl = (0.3 * x**2 - 0.2 * x[:, None] ** 2).expand(1, len(PORTRAIT.foreground), size, size)
+        maps = PartMaps(bowl, bowl, bowl, torch.full_like(bowl, 20), bowl)
+        found.append(phases.curvature(maps).item())
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert found[0] > 0
