@@ -33,7 +33,7 @@ from ssgan_core.errors import SsganError
 from ssgan_core.parsing.agreement import Agreement
 from ssgan_core.parsing.augmentation import IGNORED, augment
 from ssgan_core.parsing.data import TrainingData
-from ssgan_core.parsing.network import STRIDE, ParserNetwork
+from ssgan_core.parsing.network import STRIDE, WIDTHS, ParserNetwork
 from ssgan_core.parsing.parser import SIZE, FaceParser
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.progress import Progress, silent
@@ -124,10 +124,12 @@ class ParserTraining:
     """
 
     def __init__(self, data: TrainingData, recipe: Recipe, initial: FaceParser | None = None) -> None:
-        """Args:
-        data: what to train on.
-        recipe: how; its `initial` is set by that of this call.
-        initial: a parser whose weights to go on from; None = random ones.
+        """At its beginning.
+
+        Args:
+            data: what to train on.
+            recipe: how; its `initial` becomes that of this call.
+            initial: a parser whose weights to go on from; None = random ones.
         """
         self.data = data
         self.recipe = replace(recipe, initial=initial.sha256 if initial else "")
@@ -135,9 +137,9 @@ class ParserTraining:
         self.seconds = 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.network = ParserNetwork(len(PORTRAIT.parts))
+            self.network = ParserNetwork(len(PORTRAIT.parts), initial.network.widths if initial else WIDTHS)
         if initial is not None:
-            self.network = copy.deepcopy(initial.network).train().requires_grad_(True)
+            self.network.load_state_dict(initial.network.state_dict())
         self._average = AveragedModel(
             self.network,
             # A young average remembers less, or the initial weights would stay in it.
