@@ -27,8 +27,9 @@ from rich.table import Table
 
 from ssgan_core import __version__
 from ssgan_core.errors import SsganError
+from ssgan_core.parsing.data import TrainingData
 from ssgan_core.parsing.parser import FaceParser, save_parser
-from ssgan_core.parsing.training import ParserTraining, Recipe, TrainingData, train
+from ssgan_core.parsing.training import ParserTraining, Recipe, train
 from ssgan_core.parts import PORTRAIT
 
 console = Console()
