@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "PASSIVE"
@@ -28,6 +28,8 @@ from rich.table import Table
 from ssgan_core import __version__
 from ssgan_core.errors import SsganError
 from ssgan_core.parsing.data import TrainingData
+from ssgan_core.parsing.finishing import balance, mixed
+from ssgan_core.parsing.network import ParserNetwork
 from ssgan_core.parsing.parser import FaceParser, save_parser
 from ssgan_core.parsing.training import ParserTraining, Recipe, train
 from ssgan_core.parts import PORTRAIT
@@ -49,6 +51,12 @@ def main(
     start: Annotated[Path | None, typer.Option(help="Weights to go on from; else random ones.")] = None,
     learning_rate: Annotated[float, typer.Option(help="The largest.")] = Recipe.learning_rate,
     small_share: Annotated[float, typer.Option(help="Of the minutes, at half size.")] = Recipe.small_share,
+    mix: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the new weights in the mean with --start's.")
+    ] = 1.0,
+    balanced: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the balance of parts that held-out people ask for.")
+    ] = 0.0,
 ) -> None:
     """Train, validate on people held out, write the weights."""
     torch.set_num_threads(1)  # the halves of a step are the threads
@@ -80,14 +88,26 @@ def main(
             if state.is_file():
                 training.restore(state)
             train(training, state, minutes, threads, progress)
-        _finish(out, training, initial)
+            network = training.average if initial is None else mixed(initial.network, training.average, mix)
+            offsets = balanced * balance(network, training.data, seed, progress)
+        with torch.no_grad():
+            assert network.head.bias is not None
+            network.head.bias += offsets
+        finish = {"mix": mix, "balanced": balanced, "balance": [round(v, 3) for v in offsets.tolist()]}
+        _finish(out, training, network, initial, finish)
     except SsganError as error:
         console.print(f"{error.message}\n{error.hint}", style="red", markup=False)
         raise typer.Exit(1) from error
 
 
-def _finish(out: Path, training: ParserTraining, initial: FaceParser | None) -> None:
-    found = training.validate()
+def _finish(
+    out: Path,
+    training: ParserTraining,
+    network: ParserNetwork,
+    initial: FaceParser | None,
+    finish: dict[str, Any],
+) -> None:
+    found = training.validate(network)
     ious = {
         name: round(float(value), 4)
         for name, value, shown in zip(PORTRAIT.names, found.mean_iou(), found.shown(), strict=True)
@@ -96,9 +116,9 @@ def _finish(out: Path, training: ParserTraining, initial: FaceParser | None) -> 
     recipe = training.recipe
     digest = save_parser(
         out,
-        training.average,
+        network,
         {
-            "recipe": {**asdict(recipe), "seconds": round(training.seconds)},
+            "recipe": {**asdict(recipe), "seconds": round(training.seconds), **finish},
             "data": {**training.data.facts, "source": "synthetic portraits of this project alone"},
             "validation": {"portraits": len(training.data.held_out), "mean_iou": ious},
             "versions": {"ssgan": __version__, "torch": torch.__version__},

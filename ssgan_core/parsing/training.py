@@ -219,11 +219,11 @@ class ParserTraining:
             self.recipe, small_steps=self.steps, full_steps=max(1, int(seconds_left / pace))
         )
 
-    def validate(self, limit: int | None = None) -> Agreement:
-        """How the average does on the people held out, as drawn."""
-        parser = FaceParser(copy.deepcopy(self.average), PORTRAIT, {}, "")
+    def validate(self, network: ParserNetwork | None = None) -> Agreement:
+        """How a network, by default the average, does on the people held out, as drawn."""
+        parser = FaceParser(copy.deepcopy(network or self.average), PORTRAIT, {}, "")
         found = Agreement(len(PORTRAIT.parts))
-        indices = self.data.held_out[:limit]
+        indices = self.data.held_out
         for start in range(0, len(indices), _EVAL_BATCH):
             chosen = torch.from_numpy(indices[start : start + _EVAL_BATCH])
             seen = parser.mask(self.data.images[chosen].float() / 127.5 - 1)
