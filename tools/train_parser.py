@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "PASSIVE"
@@ -28,7 +28,7 @@ from rich.table import Table
 from ssgan_core import __version__
 from ssgan_core.errors import SsganError
 from ssgan_core.parsing.data import TrainingData
-from ssgan_core.parsing.finishing import balance, mixed
+from ssgan_core.parsing.finishing import mixed
 from ssgan_core.parsing.network import ParserNetwork
 from ssgan_core.parsing.parser import FaceParser, save_parser
 from ssgan_core.parsing.training import ParserTraining, Recipe, train
@@ -54,9 +54,6 @@ def main(
     mix: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the new weights in the mean with --start's.")
     ] = 1.0,
-    balanced: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the balance of parts that held-out people ask for.")
-    ] = 0.0,
 ) -> None:
     """Train, validate on people held out, write the weights."""
     torch.set_num_threads(1)  # the halves of a step are the threads
@@ -89,12 +86,7 @@ def main(
                 training.restore(state)
             train(training, state, minutes, threads, progress)
             network = training.average if initial is None else mixed(initial.network, training.average, mix)
-            offsets = balanced * balance(network, training.data, seed, progress)
-        with torch.no_grad():
-            assert network.head.bias is not None
-            network.head.bias += offsets
-        finish = {"mix": mix, "balanced": balanced, "balance": [round(v, 3) for v in offsets.tolist()]}
-        _finish(out, training, network, initial, finish)
+        _finish(out, training, network, initial, mix)
     except SsganError as error:
         console.print(f"{error.message}\n{error.hint}", style="red", markup=False)
         raise typer.Exit(1) from error
@@ -105,7 +97,7 @@ def _finish(
     training: ParserTraining,
     network: ParserNetwork,
     initial: FaceParser | None,
-    finish: dict[str, Any],
+    mix: float,
 ) -> None:
     found = training.validate(network)
     ious = {
@@ -118,7 +110,7 @@ def _finish(
         out,
         network,
         {
-            "recipe": {**asdict(recipe), "seconds": round(training.seconds), **finish},
+            "recipe": {**asdict(recipe), "seconds": round(training.seconds), "mix": mix},
             "data": {**training.data.facts, "source": "synthetic portraits of this project alone"},
             "validation": {"portraits": len(training.data.held_out), "mean_iou": ious},
             "versions": {"ssgan": __version__, "torch": torch.__version__},

@@ -11,7 +11,7 @@ from ssgan_core.errors import SsganError
 from ssgan_core.parsing.agreement import Agreement
 from ssgan_core.parsing.augmentation import IGNORED, augment
 from ssgan_core.parsing.data import TrainingData
-from ssgan_core.parsing.finishing import balance, fitted_balance, mixed
+from ssgan_core.parsing.finishing import mixed
 from ssgan_core.parsing.parser import FaceParser, save_parser
 from ssgan_core.parsing.training import ParserTraining, Recipe, parsing_loss, train
 from ssgan_core.parts import PORTRAIT
@@ -234,21 +234,3 @@ def test_mixed_weights_lie_between(data):
     assert same(mixed(first, second, 1).state_dict(), second.state_dict())
     ours, theirs = first.head.weight, second.head.weight
     torch.testing.assert_close(half.head.weight, (ours + theirs) / 2)
-
-
-def test_a_balance_undoes_what_makes_a_part_too_large():
-    draw = Generator().manual_seed(0)
-    ids = torch.multinomial(torch.tensor([0.6, 0.35, 0.05]), 4000, replacement=True, generator=draw)
-    fair = torch.nn.functional.one_hot(ids, 4) * 2.0 + torch.randn(4000, 4, generator=draw)
-    found = fitted_balance(fair + torch.tensor([0.0, 0.0, 3.0, 0.0]), ids)
-    assert found[0] == 0
-    assert found[3] == 0  # the truth does not show it
-    assert -5 < found[2] < -2.5
-    assert abs(found[1]) < 1
-
-
-def test_a_balance_is_found_on_people_held_out(data):
-    network = ParserTraining(data, PLAN).network
-    found = balance(network, data, 0)
-    assert found.shape == (13,)
-    assert torch.equal(found, balance(network, data, 0))
