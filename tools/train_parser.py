@@ -27,8 +27,11 @@ from rich.table import Table
 
 from ssgan_core import __version__
 from ssgan_core.errors import SsganError
-from ssgan_core.parsing.parser import save_parser
-from ssgan_core.parsing.training import ParserTraining, Recipe, TrainingData, train
+from ssgan_core.parsing.data import TrainingData
+from ssgan_core.parsing.finishing import mixed
+from ssgan_core.parsing.network import ParserNetwork
+from ssgan_core.parsing.parser import FaceParser, save_parser
+from ssgan_core.parsing.training import ParserTraining, Recipe, train
 from ssgan_core.parts import PORTRAIT
 
 console = Console()
@@ -45,6 +48,12 @@ def main(
     full_steps: Annotated[int | None, typer.Option(help="Steps at full size, in place of a budget.")] = None,
     threads: Annotated[int, typer.Option(help="Threads that train (1 or 2), processes that render.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the training, and of the people of --heads.")] = 0,
+    start: Annotated[Path | None, typer.Option(help="Weights to go on from; else random ones.")] = None,
+    learning_rate: Annotated[float, typer.Option(help="The largest.")] = Recipe.learning_rate,
+    small_share: Annotated[float, typer.Option(help="Of the minutes, at half size.")] = Recipe.small_share,
+    mix: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the new weights in the mean with --start's.")
+    ] = 1.0,
 ) -> None:
     """Train, validate on people held out, write the weights."""
     torch.set_num_threads(1)  # the halves of a step are the threads
@@ -63,20 +72,34 @@ def main(
                 assert heads is not None
                 data = out.with_suffix(".heads")
                 synthesise(data, count=heads, size=256, seed=seed, workers=threads, progress=progress)
-            recipe = Recipe(seed=seed, small_steps=small_steps, full_steps=full_steps)
-            training = ParserTraining(TrainingData(data, recipe.size, progress), recipe)
+            initial = None if start is None else FaceParser.load(start)
+            recipe = Recipe(
+                seed=seed,
+                small_steps=small_steps,
+                full_steps=full_steps,
+                learning_rate=learning_rate,
+                small_share=small_share,
+            )
+            training = ParserTraining(TrainingData(data, recipe.size, progress), recipe, initial)
             state = out.with_suffix(".state.pt")
             if state.is_file():
                 training.restore(state)
             train(training, state, minutes, threads, progress)
-        _finish(out, training)
+            network = training.average if initial is None else mixed(initial.network, training.average, mix)
+        _finish(out, training, network, initial, mix)
     except SsganError as error:
         console.print(f"{error.message}\n{error.hint}", style="red", markup=False)
         raise typer.Exit(1) from error
 
 
-def _finish(out: Path, training: ParserTraining) -> None:
-    found = training.validate()
+def _finish(
+    out: Path,
+    training: ParserTraining,
+    network: ParserNetwork,
+    initial: FaceParser | None,
+    mix: float,
+) -> None:
+    found = training.validate(network)
     ious = {
         name: round(float(value), 4)
         for name, value, shown in zip(PORTRAIT.names, found.mean_iou(), found.shown(), strict=True)
@@ -85,12 +108,13 @@ def _finish(out: Path, training: ParserTraining) -> None:
     recipe = training.recipe
     digest = save_parser(
         out,
-        training.average,
+        network,
         {
-            "recipe": {**asdict(recipe), "seconds": round(training.seconds)},
+            "recipe": {**asdict(recipe), "seconds": round(training.seconds), "mix": mix},
             "data": {**training.data.facts, "source": "synthetic portraits of this project alone"},
             "validation": {"portraits": len(training.data.held_out), "mean_iou": ious},
             "versions": {"ssgan": __version__, "torch": torch.__version__},
+            "initial": initial and {**initial.metadata, "sha256": initial.sha256},
         },
     )
     table = Table(title=f"{len(training.data.held_out)} portraits of people held out")

@@ -42,6 +42,8 @@ class FaceParser:
         self, network: ParserNetwork, schema: PartSchema, metadata: Mapping[str, Any], sha256: str
     ) -> None:
         self.network = network.eval().requires_grad_(False)
+        # Faster on processors; torch's stubs do not know the argument for modules.
+        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.schema = schema
         self.metadata = dict(metadata)
         self.sha256 = sha256
@@ -94,15 +96,22 @@ class FaceParser:
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """Part logits [B, 13, h, w] as the network gives them, at half the size at which it looks: 128 for squares.
+        """Part logits [B, 13, h, w], at half the size at which the network looks: 128 for squares.
 
+        They are means over the picture and its mirror image, so that a mirrored picture has mirrored parts.
         Arguments and errors as in `probabilities`.
         """
-        return self.network(_fitted(images))
+        looked_at = _fitted(images)
+        plain, mirrored = self.network(torch.cat([looked_at, looked_at.flip(-1)])).chunk(2)
+        swap = torch.from_numpy(self.schema.mirror_ids).to(mirrored.device)
+        return (plain + mirrored.flip(-1)[:, swap]) / 2
 
+    @torch.no_grad()
     def mask(self, images: Tensor) -> Tensor:
         """The likeliest part's id at every pixel [B, H, W], uint8. Arguments as in `probabilities`."""
-        return self.probabilities(images).argmax(1).to(torch.uint8)
+        # The largest logit is the likeliest part, and `max` finds it several times faster than `argmax`.
+        logits = _resized(self.logits(images), images.shape[-2], images.shape[-1])
+        return logits.max(1).indices.to(torch.uint8)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ share out single operations, are not.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 import time
@@ -22,7 +21,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,18 +29,15 @@ from torch import Generator, Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from ssgan_core.checkpoints import load_state, save_state
-from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
-from ssgan_core.layers import down2
 from ssgan_core.parsing.agreement import Agreement
 from ssgan_core.parsing.augmentation import IGNORED, augment
-from ssgan_core.parsing.network import STRIDE, ParserNetwork
+from ssgan_core.parsing.data import TrainingData
+from ssgan_core.parsing.network import STRIDE, WIDTHS, ParserNetwork
 from ssgan_core.parsing.parser import SIZE, FaceParser
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.progress import Progress, silent
 
-_HELD_OUT = 20  # every so many-th person is never trained on
-_RAREST = 8.0  # largest weight of a part in the cross-entropy
 _EVAL_BATCH = 8
 _SAVE_SECONDS = 60.0
 _HALVES = 2  # of a step; not an option, because the weights depend on it
@@ -63,6 +58,7 @@ class Recipe:
         warmup_steps: steps in which the learning rate rises from zero.
         average_decay: of the moving average of the weights, once there are steps enough behind it.
         largest_gradient: norm that gradients are cut to.
+        initial: sha256 of the parser whose weights the training goes on from; "" = random ones.
     """
 
     seed: int = 0
@@ -78,6 +74,7 @@ class Recipe:
     warmup_steps: int = 50
     average_decay: float = 0.998
     largest_gradient: float = 1.0
+    initial: str = ""
 
     def __post_init__(self) -> None:
         if self.size % (2 * STRIDE):
@@ -86,73 +83,12 @@ class Recipe:
             raise SsganError(f"batches must be even, got {self.small_batch} and {self.full_batch}")
         if (self.small_steps is None) != (self.full_steps is None):
             raise SsganError("both numbers of steps are given, or none", "name the small and the full steps")
+        if not 0 < self.small_share < 1:
+            raise SsganError(f"the share of small pictures lies between 0 and 1, got {self.small_share}")
+        if not 0 < self.learning_rate < 1:
+            raise SsganError(f"the learning rate lies between 0 and 1, got {self.learning_rate}")
         if self.full_steps is not None and self.full_steps < 1:
             raise SsganError(f"at least one step must be at full size, got {self.full_steps}")
-
-
-class TrainingData:
-    """The portraits of a data set in memory, some people held out.
-
-    Attributes:
-        images: uint8 [N, 3, S, S].
-        masks: uint8 ids [N, S, S].
-        held_out: indices that are never trained on.
-        facts: number of portraits, seeds and a digest of names and masks, for the record.
-        part_weights: of each part in the cross-entropy [13]: by the root of how rare its pixels are.
-    """
-
-    def __init__(self, path: Path, size: int = SIZE, progress: Progress = silent) -> None:
-        """Read a data set; a larger one is reduced to `size`.
-
-        Raises:
-            SsganError: it is none, its parts are others than parts.PORTRAIT, or it has too few people.
-        """
-        data = PortraitDataset.open(path, size)
-        if data.schema.names != PORTRAIT.names:
-            raise SsganError(f"{path} has other parts than the parser", "train on what 'ssgan synth' writes")
-        count = len(data)
-        self.images = torch.empty(count, 3, size, size, dtype=torch.uint8)
-        self.masks = torch.empty(count, size, size, dtype=torch.uint8)
-        people, seeds = [], set()
-        for index in range(count):
-            self.images[index] = torch.from_numpy(data.image(index)).permute(2, 0, 1)
-            self.masks[index] = torch.from_numpy(data.mask(index))
-            meta = data.meta(index)
-            people.append(meta.get("identity", index))
-            seeds.add(meta.get("seed"))
-            progress(index + 1, count, "reading")
-        last = np.unique(people)[_HELD_OUT - 1 :: _HELD_OUT]
-        is_held_out = np.isin(people, last)
-        self.held_out = np.flatnonzero(is_held_out)
-        self._trained = torch.from_numpy(np.flatnonzero(~is_held_out))
-        if not len(self.held_out):
-            raise SsganError(f"{path} shows fewer than {_HELD_OUT} people", "a parser needs thousands")
-        digest = hashlib.sha256(json.dumps(data.names).encode())
-        digest.update(self.masks.numpy().data)
-        self.facts: dict[str, Any] = {
-            "portraits": count,
-            "people": len(np.unique(people)),
-            "seeds": sorted(str(seed) for seed in seeds),
-            "sha256": digest.hexdigest(),
-        }
-        pixels = torch.stack([torch.bincount(mask.flatten(), minlength=13) for mask in self.masks])
-        shares = pixels.sum(0) / pixels.sum()
-        roots = shares.sqrt()
-        self.part_weights = (1 / (roots * roots.sum()).clamp_min(1e-6)).clamp_max(_RAREST)
-        # A portrait is drawn as often as the rarest part that it shows asks for: glasses, hats and earrings.
-        shown = (pixels > 0).float()
-        rarity = shown / shown.mean(0).clamp_min(1e-6).sqrt()
-        self._odds = rarity.amax(1)[self._trained]
-
-    def batch(self, count: int, small: bool, draw: Generator) -> tuple[Tensor, Tensor]:
-        """Random portraits: images [B, 3, S, S] in [0, 1] and ids [B, S, S] int64, at half size if `small`."""
-        chosen = self._trained[torch.multinomial(self._odds, count, replacement=True, generator=draw)]
-        images, masks = self.images[chosen].float() / 255, self.masks[chosen].long()
-        if not small:
-            return images, masks
-        # Any of the four: one and the same would shift all masks by half a pixel.
-        row, column = torch.randint(0, 2, (2,), generator=draw).tolist()
-        return down2(images), masks[:, row::2, column::2]
 
 
 def parsing_loss(logits: Tensor, masks: Tensor, part_weights: Tensor) -> Tensor:
@@ -187,14 +123,23 @@ class ParserTraining:
         seconds: spent so far, over all sessions.
     """
 
-    def __init__(self, data: TrainingData, recipe: Recipe) -> None:
+    def __init__(self, data: TrainingData, recipe: Recipe, initial: FaceParser | None = None) -> None:
+        """At its beginning.
+
+        Args:
+            data: what to train on.
+            recipe: how; its `initial` becomes that of this call.
+            initial: a parser whose weights to go on from; None = random ones.
+        """
         self.data = data
-        self.recipe = recipe
+        self.recipe = replace(recipe, initial=initial.sha256 if initial else "")
         self.steps = 0
         self.seconds = 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.network = ParserNetwork(len(PORTRAIT.parts))
+            self.network = ParserNetwork(len(PORTRAIT.parts), initial.network.widths if initial else WIDTHS)
+        if initial is not None:
+            self.network.load_state_dict(initial.network.state_dict())
         self._average = AveragedModel(
             self.network,
             # A young average remembers less, or the initial weights would stay in it.
@@ -274,11 +219,11 @@ class ParserTraining:
             self.recipe, small_steps=self.steps, full_steps=max(1, int(seconds_left / pace))
         )
 
-    def validate(self, limit: int | None = None) -> Agreement:
-        """How the average does on the people held out, as drawn."""
-        parser = FaceParser(copy.deepcopy(self.average), PORTRAIT, {}, "")
+    def validate(self, network: ParserNetwork | None = None) -> Agreement:
+        """How a network, by default the average, does on the people held out, as drawn."""
+        parser = FaceParser(copy.deepcopy(network or self.average), PORTRAIT, {}, "")
         found = Agreement(len(PORTRAIT.parts))
-        indices = self.data.held_out[:limit]
+        indices = self.data.held_out
         for start in range(0, len(indices), _EVAL_BATCH):
             chosen = torch.from_numpy(indices[start : start + _EVAL_BATCH])
             seen = parser.mask(self.data.images[chosen].float() / 127.5 - 1)

@@ -33,8 +33,6 @@ class OwnParser:
 
         torch.set_num_threads(1)
         self._parser = FaceParser.load()
-        # A third faster on processors; torch's stubs do not know the argument for modules.
-        self._parser.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def __call__(self, crop: np.ndarray) -> np.ndarray:
         """The likeliest part at every pixel of crop [R, R, 3]: ids [R, R], uint8."""

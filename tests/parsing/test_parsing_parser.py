@@ -59,6 +59,13 @@ def test_masks_are_the_likeliest_ids(parser):
     assert torch.equal(mask.long(), parser.probabilities(images).argmax(1))
 
 
+def test_mirrored_pictures_have_mirrored_parts(parser):
+    images = pictures(2, 96, 80)
+    mirror = torch.from_numpy(PORTRAIT.mirror_ids)
+    expected = parser.probabilities(images).flip(-1)[:, mirror]
+    torch.testing.assert_close(parser.probabilities(images.flip(-1)), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_features_are_one_vector_a_picture_whatever_its_size(parser):
     images = pictures(3, 128, 128)
     found = parser.features(images)

@@ -10,7 +10,10 @@ from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.parsing.agreement import Agreement
 from ssgan_core.parsing.augmentation import IGNORED, augment
-from ssgan_core.parsing.training import ParserTraining, Recipe, TrainingData, parsing_loss, train
+from ssgan_core.parsing.data import TrainingData
+from ssgan_core.parsing.finishing import mixed
+from ssgan_core.parsing.parser import FaceParser, save_parser
+from ssgan_core.parsing.training import ParserTraining, Recipe, parsing_loss, train
 from ssgan_core.parts import PORTRAIT
 
 SIZE, PEOPLE = 64, 21
@@ -165,11 +168,39 @@ def test_a_state_of_another_recipe_or_no_state(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"size": 100}, {"full_batch": 3}, {"small_steps": 3}, {"small_steps": 3, "full_steps": 0}]
+    "options",
+    [
+        {"size": 100},
+        {"full_batch": 3},
+        {"small_steps": 3},
+        {"small_steps": 3, "full_steps": 0},
+        {"small_share": 1},
+        {"learning_rate": 0},
+    ],
 )
 def test_impossible_recipes(options):
     with pytest.raises(SsganError):
         Recipe(**options)
+
+
+def test_a_training_goes_on_from_weights(data, tmp_path):
+    first = ParserTraining(data, PLAN)
+    train(first, tmp_path / "first.pt")
+    digest = save_parser(tmp_path / "first.safetensors", first.average, {})
+    parser = FaceParser.load(tmp_path / "first.safetensors")
+    second = ParserTraining(data, PLAN, parser)
+    assert second.recipe.initial == digest
+    assert same(second.network.state_dict(), {k: v.half().float() for k, v in weights(first).items()})
+    second.step()
+    second.save(tmp_path / "second.pt")
+    assert same(
+        parser.network.state_dict(), FaceParser.load(tmp_path / "first.safetensors").network.state_dict()
+    )
+    with pytest.raises(SsganError, match="another recipe"):
+        ParserTraining(data, PLAN).restore(tmp_path / "second.pt")
+    again = ParserTraining(data, PLAN, parser)
+    again.restore(tmp_path / "second.pt")
+    assert again.steps == 1
 
 
 def test_a_training_needs_an_end_and_people(data, folder, tmp_path):
@@ -191,3 +222,15 @@ def test_agreement_by_hand():
     np.testing.assert_allclose(found.mean_iou(), [(1 / 2 + 3 / 4) / 2, 1 / 2, np.nan])
     np.testing.assert_allclose(found.pooled_iou(), [4 / 6, 1 / 3, np.nan])
     assert found.shown().tolist() == [2, 1, 0]
+
+
+# ------------------------------------------------------------------------------------------- finish
+
+
+def test_mixed_weights_lie_between(data):
+    first, second = (ParserTraining(data, Recipe(size=SIZE, seed=seed)).network for seed in (0, 1))
+    half = mixed(first, second, 0.5)
+    assert same(mixed(first, second, 0).state_dict(), first.state_dict())
+    assert same(mixed(first, second, 1).state_dict(), second.state_dict())
+    ours, theirs = first.head.weight, second.head.weight
+    torch.testing.assert_close(half.head.weight, (ours + theirs) / 2)
