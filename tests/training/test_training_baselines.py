@@ -131,7 +131,7 @@ def test_a_foreign_base_keeps_the_heads_own_pose(heads):
     seen: list[torch.Tensor] = []
     mapped = state.generator.map
     state.generator.map = lambda z: seen.append(z) or mapped(z)  # type: ignore[method-assign]
-    codes = warmup.codes(batch, torch.Generator().manual_seed(3))
+    codes = warmup.codes(batch, 1, torch.Generator().manual_seed(3))
     own, base, parts = seen
     parameter, pose = slice(0, 1), slice(2, 4)
     scores = PoseScores(labels)(batch.labels)

@@ -82,7 +82,8 @@ def test_real_examples_are_as_coarse_as_generated_ones(coarse):
 
 def test_known_heads_are_compared_as_coarse_as_they_are_rendered(coarse, heads):
     phases, batch = coarse
-    warmup = Warmup(phases, 1, gather_facts(heads, 24, True).part_areas)
+    facts = gather_facts(heads, 24, True)
+    warmup = Warmup(phases, 1, facts.part_areas, facts.labels)
     output = phases.generator(phases.draw_codes(4, torch.Generator().manual_seed(0)), batch.labels)
     low = resize_bilinear(box_average(batch.normalised_images(), 8), 16)
     terms = warmup.losses(output, batch)
