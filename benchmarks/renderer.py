@@ -28,6 +28,7 @@ from torch import Tensor
 
 from benchmarks.smooth_head import DEPTH_BOUNDS, labels, smooth_head
 from benchmarks.timing import Cost, cost, machine
+from ssgan_core.errors import SsganError
 from ssgan_core.model.codes import Codes
 from ssgan_core.rendering import BACKENDS, camera_rays, native, render
 from ssgan_core.rendering.sampling import Maps
@@ -78,9 +79,13 @@ def model_scene(path: Path, options: argparse.Namespace) -> Scene:
     """A trained model's sheets for the codes of as many seeds as the batch has entries.
 
     Raises:
-        SsganError: there is no such model, or it is damaged.
+        SsganError: there is no such model, it is damaged, or it composes parts in the image plane.
     """
     generator, _ = load_generator(path, torch.device(options.device))
+    if not generator.has_depth:
+        raise SsganError(
+            f"{path} lifts nothing: it has no sheets to render", "name a model with model.lifting: depth"
+        )
     seeds = range(options.seed, options.seed + options.batch)
     with torch.no_grad():
         maps = generator.part_maps(Codes.cat([codes_from_seed(generator, seed) for seed in seeds]))

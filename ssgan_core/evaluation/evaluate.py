@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from ssgan_core.checkpoints import ModelFile
+from ssgan_core.config import DataOptions
+from ssgan_core.dataset.options import read_options
 from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
 from ssgan_core.evaluation import camera_accuracy, edits, turns
@@ -128,7 +130,8 @@ def evaluate(
             f"{model} makes pictures of {size} x {size} pixels, too small to tell parts apart",
             f"models of {LEAST_SIDE} pixels and more can be evaluated",
         )
-    dataset = PortraitDataset.open(data, size)
+    source = StoredPortraits(PortraitDataset.open(data, size), DataOptions(**read_options(data)))
+    dataset = source.dataset
     united = generator.config.parts == "one"
     parts = (dataset.schema.united() if united else dataset.schema).names
     if parts != generator.schema.names:
@@ -150,7 +153,7 @@ def evaluate(
     facts_of_edits, shown_edits = edits.measure_edits(subject, steps)
     facts_of_turns = turns.measure_turns(subject, steps)
     exhibits = Exhibits(exhibit_samples(subject, steps), shown_edits, exhibit_neighbours(subject, sets))
-    trained_on = _trained_on(loaded, model, dataset)
+    trained_on = _trained_on(loaded, model, source)
     evaluation = {
         "format": FORMAT,
         "model": {
@@ -165,7 +168,7 @@ def evaluate(
             "in_range": selection.in_range,
             "people_in_range": selection.people,
             "has_depth": dataset.has_depth,
-            **StoredPortraits(dataset).fingerprint(),
+            **source.fingerprint(),
             "trained_on": trained_on,
         },
         "parser_sha256": parser.sha256,
@@ -228,7 +231,7 @@ def _inception(subject: Subject, weights: Path | None, required: bool) -> dict[s
         return {"skipped": str(error)}
 
 
-def _trained_on(loaded: ModelFile, model: Path, data: PortraitDataset) -> bool | None:
+def _trained_on(loaded: ModelFile, model: Path, data: StoredPortraits) -> bool | None:
     """Whether the model's runs were trained on these very portraits; None where neither its folder nor it says so."""
     notes = model.parent / DATA_NAME
     if notes.is_file():
@@ -243,7 +246,7 @@ def _trained_on(loaded: ModelFile, model: Path, data: PortraitDataset) -> bool |
         )
     if not remembered:
         return None
-    wanted = StoredPortraits(data).fingerprint()["fingerprint"]
+    wanted = data.fingerprint()["fingerprint"]
     return any(isinstance(row, dict) and row.get("fingerprint") == wanted for row in remembered)
 
 

@@ -34,6 +34,7 @@ class Mapping(nn.Module):
     @torch.no_grad()
     def read_first(self, count: int) -> None:
         """Make a fresh mapping read only the first numbers of z, at the same variance; others can be learnt."""
-        weight = self.layers[0].weight
-        weight[:, count:] = 0
-        weight *= (weight.shape[1] / count) ** 0.5
+        first = self.layers[0]
+        assert isinstance(first, EqualLinear)
+        first.weight[:, count:] = 0
+        first.weight *= (first.weight.shape[1] / count) ** 0.5

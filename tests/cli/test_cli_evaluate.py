@@ -13,6 +13,7 @@ from PIL import Image
 
 from ssgan_core import cameras
 from ssgan_core.checkpoints import load_model
+from ssgan_core.dataset.options import write_options
 from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.evaluation import camera_accuracy
@@ -239,6 +240,13 @@ def test_too_few_entries_are_refused(ssgan, tiny_model_64, tmp_path):
     assert "too few portraits to compare with: 14 of 14 entries, of 7 persons" in trouble
 
 
+def test_what_the_datas_options_leave_out_is_left_out(ssgan, tiny_model_64, portraits, tmp_path):
+    shutil.copytree(portraits, tmp_path / "data")
+    write_options(tmp_path / "data", where={"identity": {"max": 3}})
+    trouble = refused(ssgan, tiny_model_64, tmp_path / "data", "--out", tmp_path / "out")
+    assert "too few portraits to compare with: 8 of 8 entries, of 4 persons" in trouble
+
+
 def test_small_models_small_data_and_missing_files_are_refused(
     ssgan, tiny_model, tiny_model_64, portraits, tmp_path
 ):
@@ -291,10 +299,10 @@ def test_a_model_of_this_very_data_is_noticed(tiny_model_64, portraits, tmp_path
     from ssgan_core.evaluation.evaluate import _trained_on
     from ssgan_core.training.data import StoredPortraits
 
-    data = PortraitDataset.open(portraits)
+    data = StoredPortraits(PortraitDataset.open(portraits))
     model, loaded = tmp_path / tiny_model_64.name, load_model(tiny_model_64)
     assert _trained_on(loaded, model, data) is None
-    this, other = StoredPortraits(data).fingerprint(), {"fingerprint": "other"}
+    this, other = data.fingerprint(), {"fingerprint": "other"}
     for rows, known in (([other, this], True), ([other], False), ([], None)):
         shipped = {"shipped": {"stages": [{"data": row} for row in rows]}}
         assert _trained_on(replace(loaded, metadata=shipped), model, data) is known
