@@ -68,6 +68,7 @@ _COLUMNS: dict[str, Callable[[Any], str]] = {
     "depth difference": number,
     "relief": number,
     "its spread": number,
+    "faces detected": percent,
     "slope of yaw": number,
     "mask IoU": number,
     "edit locality": number,
@@ -253,6 +254,7 @@ def _shape(evaluation: dict[str, Any], side: str) -> dict[str, Any]:
         "depth difference": turns.get("depth_error"),
         "relief": relief.get("median"),
         "its spread": relief.get("spread"),
+        "faces detected": cameras.get("detected"),
         "slope of yaw": cameras.get("yaw_slope"),
         "mask IoU": evaluation["masks"].get(side),
     }
