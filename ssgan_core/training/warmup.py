@@ -112,16 +112,19 @@ class Warmup:
         generator.mapping.track(codes.base.detach())
         foreign = (torch.rand(len(z), 1, generator=rng) < _FOREIGN_BASE).to(codes.base.device)
         if self.pose is not None:
-            return self._posed(codes, z, foreign, seen_from)
+            return self._posed(codes, z, foreign, seen_from, views_a_head(batch))
         base = torch.where(foreign, codes.base.roll(1, 0), codes.base)
         return Codes(base, codes.shape, codes.texture)
 
-    def _posed(self, codes: Codes, z: Tensor, foreign: Tensor, seen_from: slice) -> Codes:
+    def _posed(self, codes: Codes, z: Tensor, foreign: Tensor, seen_from: slice, views: int) -> Codes:
         """The same exchange where codes hold the pose, too: the foreign base sees the head from the head's own side.
 
         The parts' codes then say the other head's side, so that parts learn to turn with the base.
         """
-        foreign_base, parts = z.roll(1, 0), z.clone()
+        foreign_base, parts = (
+            z.roll(views, 0),
+            z.clone(),
+        )  # by one head, however often it is shown in succession
         parts[:, seen_from] = foreign_base[:, seen_from]
         foreign_base[:, seen_from] = z[:, seen_from]
         base, other = (self.phases.generator.map(x.to(self.phases.device)) for x in (foreign_base, parts))

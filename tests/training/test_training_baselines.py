@@ -1,5 +1,7 @@
 """Baselines and ablations train as the model does, on the same data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -146,3 +148,10 @@ def test_a_foreign_base_keeps_the_heads_own_pose(heads):
     torch.testing.assert_close(codes.base[foreign], mapped(base).base[foreign])
     torch.testing.assert_close(codes.shape[foreign], mapped(parts).shape[foreign])
     torch.testing.assert_close(codes.texture[~foreign], mapped(own).texture[~foreign])
+    pairs = replace(
+        batch, parameters=batch.parameters[[0, 0, 2, 2, 4, 4, 6, 6]], mirrored=torch.zeros(8).bool()
+    )
+    warmup.codes(pairs, 1, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(
+        seen[4][:, parameter], pairs.parameters.roll(2, 0)
+    )  # the next head, not its next view
