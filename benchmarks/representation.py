@@ -9,8 +9,9 @@ parts, windows, bounds and width: what is missing here no network can make.
 PSNR is the mean over the judging views, of whole pictures and of the head's pixels alone. Mask IoU is as in `ssgan
 evaluate`: for every part the mean over the views that show it, then over parts. Depth: median absolute error, world
 units, where fit and truth show the head. Holes: share of the head's pixels where more than half of the background is
-seen. Inliers: of pixels carried by depth between views 0.3 radians apart, and seen there at that depth, those with the
-same colour (ssgan_core/evaluation/reprojection.py), beside the truth's. Seconds are processor time of the fit.
+seen; beyond: share of them that lie outside the window, where no sheet is. Inliers: of pixels carried by depth between
+views 0.3 radians apart, and seen there at that depth, those with the same colour (evaluation/reprojection.py), beside
+the truth's. Seconds are processor time of the fit.
 
 `--texels`, `--window`, `--width` and `--depth` take several values each: every head is fitted for each combination.
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.sheet_fit import Sheets, Variant, fit_sheets
-from benchmarks.sheet_start import HeadViews, render_views
+from benchmarks.sheet_start import HeadViews, render_views, world_points
 from benchmarks.timing import machine
 from ssgan_core.evaluation.reprojection import APART, Reprojection, reproject
 from ssgan_core.files import write_bytes
@@ -46,8 +48,8 @@ _FITTED_YAW, _JUDGED_YAW, _PITCH = 0.6, 0.55, 0.2  # radians: angles lie within 
 _SHOWN = 4  # judging views of a head on the picture
 _MEASURES = {
     "psnr": ("PSNR", "{:.2f}"), "head_psnr": ("head", "{:.2f}"), "mask_iou": ("mask IoU", "{:.3f}"),
-    "depth_error": ("depth", "{:.4f}"), "holes": ("holes", "{:.2%}"), "inliers": ("inliers", "{:.2%}"),
-    "data_inliers": ("truth's", "{:.2%}"), "seconds": ("s", "{:.0f}"),
+    "depth_error": ("depth", "{:.4f}"), "holes": ("holes", "{:.2%}"), "beyond": ("beyond", "{:.2%}"),
+    "inliers": ("inliers", "{:.2%}"), "data_inliers": ("truth's", "{:.2%}"), "seconds": ("s", "{:.0f}"),
 }  # fmt: skip
 
 
@@ -65,6 +67,7 @@ def main() -> None:
         identity = sample_identity(options.seed, index)
         fitted, judged, turned = head_views(identity, options)
         for number, variant in enumerate(variants):
+            print(f"head {index}, {describe(identity)}: {variant}", file=sys.stderr)
             start = time.process_time()
             fit = fit_sheets(fitted, variant, options.steps, options.rays)
             seconds = time.process_time() - start
@@ -111,6 +114,7 @@ def judge(sheets: Sheets, judged: HeadViews, turned: HeadViews) -> tuple[dict[st
         agreement.add(truth, found)
     iou, shown = agreement.mean_iou(), agreement.shown() > 0
     both = head & (seen.depths > 0)
+    beyond = np.abs(world_points(judged)[head][:, :2]).max(axis=1) > sheets.variant.window
     facts = {
         "psnr": float(np.mean([_decibels(one) for one in square])),
         "head_psnr": float(
@@ -119,6 +123,7 @@ def judge(sheets: Sheets, judged: HeadViews, turned: HeadViews) -> tuple[dict[st
         "mask_iou": float(iou[1:][shown[1:]].mean()),
         "depth_error": float(np.median(np.abs(seen.depths - judged.depths)[both])),
         "holes": float((transmittance[head] > 0.5).mean()),
+        "beyond": float(beyond.mean()),
         "inliers": inliers(sheets.views(turned.labels)[0]),
         "data_inliers": inliers(turned),
         "parts": {name: float(iou[k]) for k, name in enumerate(PORTRAIT.names) if k and shown[k]},
@@ -199,7 +204,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=64, help="pixels along a side of a view")
     parser.add_argument("--views", type=int, default=24, help="views of a head that sheets are fitted to")
     parser.add_argument("--judged", type=int, default=8, help="other views, which judge")
-    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--rays", type=int, default=4096, help="rays of a step")
     default = Variant()
     parser.add_argument(

@@ -25,7 +25,7 @@ from ssgan_core.training.facts import part_layout
 
 _MOST_OPTICAL_DEPTH = 20.0
 # Losses: class-balanced cross-entropy of masks, L1 of depth, squared and absolute error of colours.
-_MASK_WEIGHT = 0.3
+_MASK_WEIGHT = 0.6
 _DEPTH_WEIGHT = 10.0
 _SQUARE_WEIGHT = 20.0
 _COLOUR_WEIGHT = 4.0

@@ -35,6 +35,8 @@ def fitted(views: HeadViews) -> Sheets:
 
 def test_truth_judged_by_itself_is_perfect(views: HeadViews):
     class Truth:
+        variant = SMALL
+
         def views(self, labels: np.ndarray) -> tuple[HeadViews, np.ndarray]:
             return views, (views.masks == 0).astype(np.float32)
 
@@ -44,6 +46,7 @@ def test_truth_judged_by_itself_is_perfect(views: HeadViews):
     assert facts["mask_iou"] == 1
     assert facts["depth_error"] == 0
     assert facts["holes"] == 0
+    assert facts["beyond"] < 0.02
     assert facts["inliers"] == facts["data_inliers"]
     assert set(facts["parts"]) == {PORTRAIT.names[k] for k in np.unique(views.masks) if k}
 
@@ -57,6 +60,8 @@ def test_faults_show_in_the_figures(views: HeadViews):
     through[:, :, : SIZE // 2] = 1
 
     class Faulty:
+        variant = replace(SMALL, window=0.1)
+
         def views(self, labels: np.ndarray) -> tuple[HeadViews, np.ndarray]:
             return worse, through
 
