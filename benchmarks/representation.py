@@ -80,7 +80,7 @@ def main() -> None:
     means = [mean_row([row for row in rows if vars(variant).items() <= row.items()]) for variant in variants]
     report(rows, means, options)
     if options.out:
-        write_bytes(options.out, encode_jpeg(tile(sheets, 2, gap=4), quality=85))
+        write_bytes(options.out, encode_jpeg(tile(sheets, 2, gap=4), quality=65))
         print(options.out)
     facts = {**vars(options), "out": options.out and str(options.out), "machine": machine("cpu")}
     print(json.dumps({**facts, "results": rows, "means": means}))
