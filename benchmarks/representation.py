@@ -219,7 +219,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--depth", nargs="+", default=["bounded"], choices=["bounded", "free"])
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--out", type=Path, help="write a JPEG of fitted and true views here")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if min(options.heads, options.views, options.judged, options.steps, options.rays) < 1:
+        parser.error("--heads, --views, --judged, --steps and --rays must be at least 1")
+    return options
 
 
 if __name__ == "__main__":
