@@ -17,7 +17,7 @@ from ssgan_core.model.generator import Generator
 from ssgan_core.pictures import encode_jpeg, encode_png, tile
 from ssgan_core.portrait import check_same_model, load_portrait
 from ssgan_core.progress import Progress, silent
-from ssgan_core.synthesis import look_around, open_portrait, view_strip
+from ssgan_core.synthesis import look_around, open_portrait, views_sheet
 
 MOST_ON_SHEET = 16
 YAWS = tuple(radians(degrees) for degrees in (-28, -14, 0, 14, 28))
@@ -60,8 +60,7 @@ def save_sheet(
 def views_block(generator: Generator, codes: Codes) -> np.ndarray:
     """One portrait (a batch of one) from five sides: uint8 [3 H, 5 H, 3], images above masks above depth."""
     labels = cameras.label(np.array(YAWS), 0.0)
-    strips = [view_strip(view, generator.schema) for view in look_around(generator, codes, labels)]
-    return tile([strip[row] for row in range(3) for strip in strips], columns=len(YAWS))
+    return views_sheet(list(look_around(generator, codes, labels)), generator.schema)
 
 
 def check_sheet(path: Path) -> None:

@@ -260,6 +260,12 @@ def view_strip(view: View, schema: PartSchema) -> list[np.ndarray]:
     return [view.image, colour_mask(view.mask, schema), colour_depth(view.depth)]
 
 
+def views_sheet(shown: Sequence[View], schema: PartSchema) -> np.ndarray:
+    """N views beside one another: uint8 [3 H, N W, 3], images above masks above depth."""
+    strips = [view_strip(view, schema) for view in shown]
+    return tile([strip[row] for row in range(3) for strip in strips], columns=len(strips))
+
+
 @dataclass(frozen=True)
 class SavedPortraits:
     """What `save_portraits` wrote.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,13 @@ class PortraitDataset:
         if isinstance(meta.get("identity"), (int, str)):
             return str(meta.get("seed")), meta["identity"]
         return self.names[index]
+
+    def by_person(self, indices: Iterable[int]) -> list[list[int]]:
+        """The entries of each person, persons and entries in the order in which they come."""
+        people: dict[Hashable, list[int]] = {}
+        for index in indices:
+            people.setdefault(self.person(index), []).append(index)
+        return list(people.values())
 
     def _json(self, file: str) -> Any:
         return parse_json(self._storage.read(file, _JSON_LIMIT), self._storage.describe(file))

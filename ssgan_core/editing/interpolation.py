@@ -13,11 +13,10 @@ import torch
 from ssgan_core.editing.pair import Pair, open_pair, save_edited
 from ssgan_core.editing.transfer import Change, measure_change, transfer
 from ssgan_core.model.codes import Codes
-from ssgan_core.parts import PartSchema
-from ssgan_core.pictures import save_png, tile
+from ssgan_core.pictures import save_png
 from ssgan_core.portrait import Portrait, check_same_model
 from ssgan_core.progress import Progress, silent
-from ssgan_core.synthesis import Synthesiser, View, view_strip, views
+from ssgan_core.synthesis import Synthesiser, View, views, views_sheet
 
 _AT_ONCE = 4  # portraits computed at a time
 
@@ -102,7 +101,7 @@ def interpolate_to_folder(
     """`interpolate` between portrait files in equal steps, both ends included, with pictures.
 
     Writes step00.portrait, step00.png, step00_mask.png, step00_depth.png and so on, and sheet.png (see
-    `steps_sheet`) to `out`.
+    `synthesis.views_sheet`) to `out`.
 
     Args:
         parts: names; `all` means every part, None everything (see `interpolate`).
@@ -124,7 +123,7 @@ def interpolate_to_folder(
         seen.append(view)
         progress(len(seen), steps)
     sheet = out / "sheet.png"
-    save_png(sheet, steps_sheet(seen, schema))
+    save_png(sheet, views_sheet(seen, schema))
     moved = range(len(schema.foreground)) if indices is None else indices
     return SavedInterpolation(
         pair.model,
@@ -133,9 +132,3 @@ def interpolate_to_folder(
         sheet,
         measure_change(seen[0], seen[-1], moved),
     )
-
-
-def steps_sheet(steps: Sequence[View], schema: PartSchema) -> np.ndarray:
-    """A sheet [3 H, N W, 3], uint8: the images of N steps, their masks below, depth at the bottom."""
-    strips = [view_strip(view, schema) for view in steps]
-    return tile([strip[row] for row in range(3) for strip in strips], columns=len(steps))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,10 +47,7 @@ def select(data: PortraitDataset, count: int, yaw: float, pitch: float, seed: in
     """
     found_yaw, found_pitch = cameras.angles(data.labels)
     inside = np.flatnonzero((np.abs(found_yaw) <= yaw) & (np.abs(found_pitch) <= pitch))
-    people: dict[Hashable, list[int]] = {}
-    for index in inside:
-        people.setdefault(data.person(int(index)), []).append(int(index))
-    views = list(people.values())
+    views = data.by_person(inside.tolist())
     sides: tuple[list[int], list[int]] = ([], [])
     for chosen in np.random.default_rng(seed).permutation(len(views)):
         side = min(sides, key=len)
@@ -61,7 +57,7 @@ def select(data: PortraitDataset, count: int, yaw: float, pitch: float, seed: in
     size = min(count, *map(len, sides))
     if size < LEAST:
         raise SsganError(
-            f"too few portraits to compare with: {len(inside)} of {len(data)} entries, of {len(people)} persons, "
+            f"too few portraits to compare with: {len(inside)} of {len(data)} entries, of {len(views)} persons, "
             f"are seen from within {np.degrees(yaw):.1f} degrees of yaw and {np.degrees(pitch):.1f} of pitch",
             f"two sets of {LEAST} that share no person are needed at least; take more data or wider ranges",
         )
@@ -69,7 +65,7 @@ def select(data: PortraitDataset, count: int, yaw: float, pitch: float, seed: in
     owners = [data.person(int(index)) for index in held]
     commonest = max(dict.fromkeys(owners), key=owners.count)
     repeated = np.flatnonzero([owner == commonest for owner in owners])
-    return Selection(reference, held, repeated, len(inside), len(people))
+    return Selection(reference, held, repeated, len(inside), len(views))
 
 
 def similar_views(data: PortraitDataset, indices: np.ndarray, most: int) -> list[tuple[int, int]]:
@@ -90,11 +86,8 @@ def turned_views(
 ) -> list[tuple[int, int]]:
     """Pairs of views of one person whose cameras are `apart` radians from one another, give or take a half."""
     yaw, pitch = cameras.angles(data.labels)
-    seen: dict[Hashable, list[int]] = {}
-    for index in indices:
-        seen.setdefault(data.person(int(index)), []).append(int(index))
     pairs = []
-    for views in seen.values():
+    for views in data.by_person(indices.tolist()):
         for position, first in enumerate(views):
             for second in views[position + 1 :]:
                 distance = float(np.hypot(yaw[first] - yaw[second], pitch[first] - pitch[second]))

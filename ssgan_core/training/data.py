@@ -6,7 +6,7 @@ Batches are addressed by position, so that a resumed run sees exactly what a str
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain
@@ -232,10 +232,7 @@ class StoredPortraits:
     @cached_property
     def _heads(self) -> list[list[int]]:
         """Indices of the views of every head."""
-        heads: dict[Hashable, list[int]] = {}
-        for index in range(len(self)):
-            heads.setdefault(self.dataset.person(index), []).append(index)
-        return list(heads.values())
+        return self.dataset.by_person(range(len(self)))
 
     @cached_property
     def _parameters(self) -> Tensor:

@@ -121,10 +121,8 @@ class Warmup:
 
         The parts' codes then say the other head's side, so that parts learn to turn with the base.
         """
-        foreign_base, parts = (
-            z.roll(views, 0),
-            z.clone(),
-        )  # by one head, however often it is shown in succession
+        # Rolled by one head, however often it is shown in succession.
+        foreign_base, parts = z.roll(views, 0), z.clone()
         parts[:, seen_from] = foreign_base[:, seen_from]
         foreign_base[:, seen_from] = z[:, seen_from]
         base, other = (self.phases.generator.map(x.to(self.phases.device)) for x in (foreign_base, parts))

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssgan_core import cameras
-from ssgan_core.editing.interpolation import interpolate, interpolate_to_folder, steps_sheet
+from ssgan_core.editing.interpolation import interpolate, interpolate_to_folder
 from ssgan_core.editing.transfer import transfer
 from ssgan_core.errors import SsganError
 from ssgan_core.model.codes import Codes
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import read_image
 from ssgan_core.portrait import Portrait, load_portrait, save_portrait
-from ssgan_core.synthesis import View, codes_from_seed, load_generator, path_to_model
+from ssgan_core.synthesis import View, codes_from_seed, load_generator, path_to_model, views_sheet
 
 CPU = torch.device("cpu")
 COUNT = len(PORTRAIT.foreground)
@@ -155,7 +155,7 @@ def test_sheet_has_images_above_masks_above_depth():
         View(np.full((2, 2, 3), i, np.uint8), np.full((2, 2), i, np.uint8), np.full((2, 2), 2.7, np.float32))
         for i in range(3)
     ]
-    sheet = steps_sheet(steps, PORTRAIT)
+    sheet = views_sheet(steps, PORTRAIT)
     assert sheet.shape == (6, 6, 3)
     assert sheet[0, 4].tolist() == [2, 2, 2]
     assert sheet[2, 4].tolist() == list(PORTRAIT.colours[2])
