@@ -181,13 +181,38 @@ def area_average(x: Tensor, size: int) -> Tensor:
 
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     """Separable Gaussian blur of [B, C, H, W] with replicated borders; sigma in pixels."""
-    radius = max(1, min(math.ceil(3 * sigma), x.shape[-1] - 1))
-    offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
-    kernel = torch.softmax(-0.5 * (offsets / sigma) ** 2, 0)
+    if x.device.type == "cpu" and max(x.shape[-2:]) <= _BLURRED_AS_PRODUCT:
+        rows, columns = (_blur_matrix(x, side, sigma) for side in x.shape[-2:])
+        return rows @ x @ columns.T
+    radius = _blur_radius(x, sigma)
+    kernel = _blur_kernel(x, sigma)
     channels = x.shape[1]
     x = F.pad(x, (radius, radius, radius, radius), mode="replicate")
     x = F.conv2d(x, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
     return F.conv2d(x, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+
+
+# Pixels a side up to which a CPU blurs faster by matrix products than by grouped convolutions, whose
+# kernels of many taps and few channels it is bad at: 1.8 against 11 ms at 3 x 256 x 256, sigma 8.
+_BLURRED_AS_PRODUCT = 256
+
+
+def _blur_radius(x: Tensor, sigma: float) -> int:
+    return max(1, min(math.ceil(3 * sigma), x.shape[-1] - 1))
+
+
+def _blur_kernel(x: Tensor, sigma: float) -> Tensor:
+    radius = _blur_radius(x, sigma)
+    offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
+    return torch.softmax(-0.5 * (offsets / sigma) ** 2, 0)
+
+
+def _blur_matrix(x: Tensor, side: int, sigma: float) -> Tensor:
+    """[side, side] whose product with a column of pixels blurs it; what lies beyond the border is the border's."""
+    kernel = _blur_kernel(x, sigma)
+    radius = len(kernel) // 2
+    taken = torch.arange(side)[:, None] + torch.arange(-radius, radius + 1)
+    return x.new_zeros(side, side).scatter_add_(1, taken.clamp(0, side - 1), kernel.expand(side, -1))
 
 
 def fourier_features(frequencies: int, highest: float, lowest: float = 0.25) -> Tensor:

@@ -89,6 +89,14 @@ def test_gaussian_blur_keeps_masks_summing_to_one_at_the_border():
     torch.testing.assert_close(layers.gaussian_blur(masks, 1.3).sum(1), torch.ones(2, 9, 9))
 
 
+@pytest.mark.parametrize("sigma", [0.4, 2.0, 30.0])
+def test_gaussian_blur_by_products_and_by_convolutions_agree(monkeypatch, sigma):
+    x = torch.randn(2, 3, 20, 24)
+    by_products = layers.gaussian_blur(x, sigma)
+    monkeypatch.setattr(layers, "_BLURRED_AS_PRODUCT", 0)
+    torch.testing.assert_close(by_products, layers.gaussian_blur(x, sigma))
+
+
 def test_position_code_knows_left_from_right_and_up_from_down():
     code = layers.position_code(layers.fourier_features(4, 3.0), 5)
     assert code.shape == (25, 10)

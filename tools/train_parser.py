@@ -51,6 +51,7 @@ def main(
     start: Annotated[Path | None, typer.Option(help="Weights to go on from; else random ones.")] = None,
     learning_rate: Annotated[float, typer.Option(help="The largest.")] = Recipe.learning_rate,
     small_share: Annotated[float, typer.Option(help="Of the minutes, at half size.")] = Recipe.small_share,
+    precision: Annotated[str, typer.Option(help="fp32, or bf16: faster on processors with AMX.")] = "fp32",
     mix: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the new weights in the mean with --start's.")
     ] = 1.0,
@@ -79,6 +80,7 @@ def main(
                 full_steps=full_steps,
                 learning_rate=learning_rate,
                 small_share=small_share,
+                precision=precision,
             )
             training = ParserTraining(TrainingData(data, recipe.size, progress), recipe, initial)
             state = out.with_suffix(".state.pt")

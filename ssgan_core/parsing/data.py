@@ -22,6 +22,9 @@ from ssgan_core.progress import Progress, silent
 _HELD_OUT = 20  # every so many-th person is never trained on
 _RARITY = 0.25  # power of the rarity by which parts weigh more and portraits are drawn more often
 _RAREST = 8.0  # largest weight of a part in the cross-entropy
+# Parts that lie on the skin of every face. They weigh what skin weighs: with more, their borders move outwards wherever
+# the parser is in doubt, which it is on photos.
+_ON_SKIN = [PORTRAIT.names.index(name) for name in ("eyes", "brows", "mouth", "nose")]
 # Parts whose borders annotators smooth. The others are thin, or end where an edge is.
 _SMOOTH = [PORTRAIT.names.index(name) for name in ("background", "skin", "hair", "neck", "cloth")]
 
@@ -34,7 +37,8 @@ class TrainingData:
         masks: uint8 ids [N, S, S], smoothed as `annotated` does it.
         held_out: indices that are never trained on.
         facts: number of portraits, seeds and a digest of names and masks, for the record.
-        part_weights: of each part in the cross-entropy [13]: by the fourth root of how rare its pixels are.
+        part_weights: of each part in the cross-entropy [13]: by the fourth root of how rare its pixels are,
+            but for the parts on every face's skin.
     """
 
     def __init__(self, path: Path, size: int = SIZE, progress: Progress = silent) -> None:
@@ -77,6 +81,7 @@ class TrainingData:
         pixels = torch.stack([torch.bincount(mask.flatten(), minlength=13) for mask in self.masks])
         shares = pixels.sum(0) / pixels.sum()
         rarity = shares.clamp_min(1e-6) ** -_RARITY
+        rarity[_ON_SKIN] = rarity[PORTRAIT.names.index("skin")].item()
         # One in the mean over pixels.
         self.part_weights = (rarity / (shares * rarity).sum()).clamp_max(_RAREST)
         # A portrait is drawn as often as the rarest part that it shows asks for: glasses, hats and earrings.
