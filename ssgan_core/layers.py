@@ -144,6 +144,17 @@ def place(network: nn.Module, device: torch.device) -> None:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether products and convolutions in bf16 are faster than in fp32: on GPUs, and on processors with AMX.
+
+    Without AMX a processor emulates them, and is slower.
+    """
+    if device.type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)  # PyTorch before 2.12 may lack it
+        return bool(capabilities().get("amx_bf16", False))
+    return device.type == "cuda"
+
+
 def up2(x: Tensor) -> Tensor:
     """Bilinear upsampling by two [B, C, H, W] -> [B, C, 2H, 2W]."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

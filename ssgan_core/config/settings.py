@@ -165,7 +165,8 @@ class TrainingConfig:
         ema_rampup: its half-life is at most this share of the images seen.
         tick_kimg: images between two rows of stats.jsonl.
         snapshot_kimg: images between two snapshots (weights, state, grid); a multiple of ticks works best.
-        precision: fp32, or bf16 for the networks on a GPU (losses, R1 and the renderer's sums stay fp32).
+        precision: fp32, or bf16 for the networks on a GPU or a processor with AMX (losses, R1 and the renderer's
+            sums stay fp32).
         loss: logistic (non-saturating), or relativistic (R3GAN: real and generated examples judged in pairs of
             one camera, with R2 beside R1).
         lr_ramp_kimg: images over which the learning rates rise from zero; for runs begun with --init-state.

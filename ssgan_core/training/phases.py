@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ssgan_core import losses
 from ssgan_core.config import Config
-from ssgan_core.layers import resize_bilinear
+from ssgan_core.layers import has_fast_bf16, resize_bilinear
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.discriminator import Discriminator
 from ssgan_core.model.generator import Generator, Output, PartMaps
@@ -189,8 +189,8 @@ class Phases:
         return torch.cat([images, low], dim=1), masks
 
     def autocast(self) -> torch.autocast:
-        """bf16 for the networks where the recipe asks for it and the device is a GPU."""
-        enabled = self.config.training.precision == "bf16" and self.device.type == "cuda"
+        """bf16 for the networks where the recipe asks for it and the device gains by it."""
+        enabled = self.config.training.precision == "bf16" and has_fast_bf16(self.device)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
 

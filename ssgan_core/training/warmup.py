@@ -26,8 +26,9 @@ from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
 
 _MASK_WEIGHT = 1.0
-_DEPTH_WEIGHT = 1.0
+_DEPTH_WEIGHT = 3.0
 _IMAGE_WEIGHT = 2.0
+_SQUARE_WEIGHT = 2.5  # of pictures: large errors, such as a lock in the wrong place, count for more
 _GRADIENT_WEIGHT = 2.0
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
 # alone, which is what a later transfer of one part relies on.
@@ -81,6 +82,7 @@ class Warmup:
             _MASK_WEIGHT * terms["warmup_masks"]
             + _DEPTH_WEIGHT * terms["warmup_depth"]
             + _IMAGE_WEIGHT * terms["warmup_image"]
+            + _SQUARE_WEIGHT * terms["warmup_square"]
             + _GRADIENT_WEIGHT * terms["warmup_gradient"]
             + phases.config.training.curvature_weight * curvature
         )
@@ -133,7 +135,9 @@ class Warmup:
         )
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Class-balanced mask cross-entropy, premultiplied depth L1, and image L1 with gradients at both scales."""
+        """Class-balanced mask cross-entropy, premultiplied depth L1; image L1, its square and gradients' L1 at both
+        scales.
+        """
         size, side = output.low_mask.shape[-1], self.phases.generator.render_side
         truth = losses.real_mask_channels(batch.masks, output.low_mask.shape[1], size, 0.0)
         truth = losses.with_fewer_rays(truth, side)
@@ -146,6 +150,7 @@ class Warmup:
             "warmup_masks": -(weighted * output.low_mask.clamp(min=1e-3).log()).sum(1).mean(),
             "warmup_depth": F.l1_loss(depth, true_depth) * self.phases.has_depth,
             "warmup_image": F.l1_loss(output.image, images) + F.l1_loss(output.low_image, low_images),
+            "warmup_square": F.mse_loss(output.image, images) + F.mse_loss(output.low_image, low_images),
             "warmup_gradient": _gradient_loss(output.image, images)
             + _gradient_loss(output.low_image, low_images),
         }

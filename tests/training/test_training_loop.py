@@ -17,6 +17,7 @@ from ssgan_core import cameras
 from ssgan_core.checkpoints import load_model
 from ssgan_core.config import config_to_json
 from ssgan_core.errors import SsganError
+from ssgan_core.layers import has_fast_bf16
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.training import runs
 from ssgan_core.training.data import StoredPortraits, stream
@@ -262,14 +263,11 @@ def test_estimate_counts_what_is_there():
 
 
 def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
-    """What a GPU does, on the CPU: the networks under autocast, cameras, rays and sums not."""
-    config = recipe()
+    """The networks under autocast, cameras, rays and sums not: on processors with AMX, as this one now says it is."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
     losses = []
-    for precision in (torch.float32, torch.bfloat16):
-        enabled = precision is torch.bfloat16
-        monkeypatch.setattr(
-            Phases, "autocast", lambda _, on=enabled: torch.autocast("cpu", torch.bfloat16, enabled=on)
-        )
+    for precision in ("fp32", "bf16"):
+        config = recipe(precision=precision)
         state = TrainingState.create(config, PORTRAIT, CPU)
         phases = Phases(config, state.generator, state.discriminator, True, CPU)
         batch = next(stream(shuffled(heads, 0, True), 4, 0, 4, workers=0))
@@ -284,6 +282,14 @@ def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
         assert (masks.sum(1) - 1).abs().max() < 1e-5
     for name, value in losses[0].items():
         assert losses[1][name] == pytest.approx(value, rel=0.1, abs=0.05), name
+    assert losses[0] != losses[1]
+
+
+def test_bf16_is_left_to_devices_that_gain_by_it(monkeypatch):
+    assert has_fast_bf16(torch.device("cuda"))
+    for capabilities in ({"amx_bf16": False}, {}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda said=capabilities: said, raising=False)
+        assert not has_fast_bf16(CPU)
 
 
 def test_gradients_that_stay_infinite_in_one_network_end_the_run(heads, tmp_path, monkeypatch):
