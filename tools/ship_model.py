@@ -5,9 +5,10 @@
         --data "ssgan synth heads --count 4000 --views 2 --size 64 --seed 1" --hardware "two cores of an AMD EPYC" \
         --evaluation evaluation/evaluation.json
 
-A model that was trained in several runs names the earlier ones with --earlier, the first one first. The card is a
-README with two marks; what stands between them is replaced, the rest is for people to write. Figures come from the
-runs' config.yaml, data.json and stats.jsonl, and from evaluation.json, which must be of this very model.
+A model that was trained in several runs names the earlier ones with --earlier, the first one first; a model that
+went on from a shipped one names that file, which knows its runs. The card is a README with two marks; what stands
+between them is replaced, the rest is for people to write. Figures come from the runs' config.yaml, data.json and
+stats.jsonl, and from evaluation.json, which must be of this very model.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import torch
 import typer
 
 from ssgan_core import __version__, cameras
-from ssgan_core.checkpoints import ModelFile, halved, save_model
-from ssgan_core.config import Config, config_to_json, load_config
+from ssgan_core.checkpoints import ModelFile, halved, load_model, save_model
+from ssgan_core.config import Config, config_from_json, config_to_json, load_config
 from ssgan_core.errors import SsganError
 from ssgan_core.evaluation.summary import COLUMNS, skipped_lines, summary_rows
 from ssgan_core.files import read_json, sha256, write_bytes, write_json
@@ -48,12 +49,14 @@ class Stage:
         name: of the run's folder.
         recipe: of the run.
         data: what the run remembers of its data.
+        made: how the data was made; empty for a stream, which says so itself.
         images, hours: seen and spent in this run, up to the model; measurements, pauses and start-up not counted.
     """
 
     name: str
     recipe: Config
     data: dict[str, Any]
+    made: str
     images: int
     hours: float
 
@@ -65,7 +68,8 @@ def main(
     out: Annotated[Path, typer.Argument(help="The .safetensors to write.")],
     card: Annotated[Path, typer.Option(help="README whose marked part is written.")],
     earlier: Annotated[
-        list[Path] | None, typer.Option(help="Runs whose weights this one began with, the first one first.")
+        list[Path] | None,
+        typer.Option(help="Runs whose weights this one began with, the first one first; or a shipped model."),
     ] = None,
     data: Annotated[str, typer.Option(help="How the data was made; streams say it themselves.")] = "",
     hardware: Annotated[str, typer.Option(help="What the model was trained on.")] = "not recorded",
@@ -95,8 +99,9 @@ def ship(
     Raises:
         SsganError: the model is too large, a run lacks what the card has to say, or a file is damaged.
     """
-    stages = [*(_stage(run, runs.newest_model(run)) for run in earlier), _stage(source.parent, source)]
-    if not data and not all("stream" in stage.data for stage in stages):
+    stages = [stage for path in earlier for stage in _earlier_stages(path, data)]
+    stages.append(_stage(source.parent, source, data))
+    if not all(stage.made or "stream" in stage.data for stage in stages):
         raise SsganError("nobody knows how the data was made", "say it with --data")
     generator, loaded = load_generator(source, CPU)
     told, seen = sum(stage.images for stage in stages), loaded.metadata.get("images_seen")
@@ -120,12 +125,12 @@ def ship(
             "source_sha256": loaded.sha256,
             "made_by": f"ssgan {__version__}",
             "hardware": hardware,
-            "data": data,
             "stages": [
                 {
                     "run": stage.name,
                     "recipe": config_to_json(stage.recipe),
                     "data": stage.data,
+                    "made": stage.made,
                     "images": stage.images,
                     "hours": round(stage.hours, 3),
                 }
@@ -135,14 +140,35 @@ def ship(
         },
     )
     shipped, file = load_generator(out, CPU)
-    facts = _facts(out, shipped, file, stages, data, hardware, _difference(generator, shipped))
+    facts = _facts(out, shipped, file, stages, hardware, _difference(generator, shipped))
     text = "\n".join([*facts, *(["Not evaluated."] if figures is None else _evaluation(figures, metrics))])
     write_bytes(card, f"{before}{BEGIN}\n{text}\n{END}{_split_card(card)[1]}".encode())
     print(f"wrote {out} ({out.stat().st_size / 1e6:.2f} MB, {parameters:,} parameters, {file.sha256[:12]})")
     print(f"wrote {card}" + ("" if figures is None else f"\nwrote {metrics}"))
 
 
-def _stage(run: Path, model: Path) -> Stage:
+def _earlier_stages(path: Path, data: str) -> list[Stage]:
+    """Of a run folder the stage that it was; of a shipped model all that it went through."""
+    if path.is_dir():
+        return [_stage(path, runs.newest_model(path), data)]
+    try:
+        shipped = load_model(path).metadata["shipped"]
+        return [
+            Stage(
+                stage["run"],
+                config_from_json(stage["recipe"], str(path)),
+                stage["data"],
+                stage["made"] if "made" in stage else shipped["data"],  # version 0.1 said it once for all
+                stage["images"],
+                stage["hours"],
+            )
+            for stage in shipped["stages"]
+        ]
+    except (KeyError, TypeError) as error:
+        raise SsganError(f"{path} does not say which runs it went through", "name run folders") from error
+
+
+def _stage(run: Path, model: Path, made: str) -> Stage:
     """What a run says of itself, up to one of its models."""
     match = re.fullmatch(r"model-(\d{9})", model.stem)
     rows = runs.read_stats(run)
@@ -158,10 +184,12 @@ def _stage(run: Path, model: Path) -> Stage:
             seen = row["images"]
     if seen != images:
         raise SsganError(f"{run / runs.STATS_NAME} ends at {seen} images, before {model.name}")
+    data = read_json(run / runs.DATA_NAME)
     return Stage(
         run.resolve().name,
         load_config(str(run / runs.CONFIG_NAME)),
-        read_json(run / runs.DATA_NAME),
+        data,
+        "" if "stream" in data else made,
         images,
         seconds / 3600,
     )
@@ -206,7 +234,6 @@ def _facts(
     generator: Generator,
     file: ModelFile,
     stages: list[Stage],
-    data: str,
     hardware: str,
     difference: tuple[float, int],
 ) -> list[str]:
@@ -222,7 +249,10 @@ def _facts(
         ),
         ("images seen", f"{sum(stage.images for stage in stages):,}"),
         ("hours of training", f"{sum(stage.hours for stage in stages):.1f}, on {hardware}"),
-        ("data", _code(data) if data else "streams of synthetic portraits, named below"),
+        (
+            "data",
+            ", then ".join(dict.fromkeys(_code(stage.made or stage.data["stream"]) for stage in stages)),
+        ),
         (
             "fp16 against fp32",
             f"the images of {_COMPARED} seeds differ by {difference[0]:.2f} of 255 in the mean, by at most "

@@ -95,6 +95,21 @@ def test_tool_writes_model_and_card(run):
     assert load_generator(out, torch.device("cpu"))[0].config.resolution == 32
 
 
+def test_a_model_that_went_on_from_a_shipped_one_tells_of_both(run):
+    first, second, card = (
+        run.parent / name for name in ("first.safetensors", "second.safetensors", "README.md")
+    )
+    ship(model_path(run, 32), first, card, [], "ssgan synth x", "an abacus", None, "")
+    save_with_age(model_path(run, 32), run, 64)
+    ship(model_path(run, 32), second, card, [first], "ssgan synth y", "an abacus", None, "")
+    stages = load_model(second).metadata["shipped"]["stages"]
+    assert [stage["images"] for stage in stages] == [32, 32]
+    assert [stage["made"] for stage in stages] == ["ssgan synth x", "ssgan synth y"]
+    assert "`ssgan synth x`, then `ssgan synth y`" in card.read_text()
+    with pytest.raises(SsganError, match="does not say which runs"):
+        ship(model_path(run, 32), second, card, [model_path(run, 32)], "ssgan synth y", "an abacus", None, "")
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
