@@ -6,12 +6,7 @@ Of every head 24 views (|yaw| up to 0.6) are rendered, sheets are fitted to them
 views (|yaw| up to 0.55) judge them; pitch is up to 0.2. This is the ceiling of every trained generator with the same
 parts, windows, bounds and width: what is missing here no network can make.
 
-PSNR is the mean over the judging views, of whole pictures and of the head's pixels alone. Mask IoU is as in `ssgan
-evaluate`: for every part the mean over the views that show it, then over parts. Depth: median absolute error, world
-units, where fit and truth show the head. Holes: share of the head's pixels where more than half of the background is
-seen; beyond: share of them that lie outside the window, where no sheet is. Inliers: of pixels carried by depth between
-views 0.3 radians apart, and seen there at that depth, those with the same colour (evaluation/reprojection.py), beside
-the truth's. Seconds are processor time of the fit.
+The figures are those of benchmarks/judging.py. Seconds are processor time of the fit.
 
 `--texels`, `--window`, `--width` and `--depth` take several values each: every head is fitted for each combination.
 
@@ -34,23 +29,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.sheet_fit import Sheets, Variant, fit_sheets
-from benchmarks.sheet_start import HeadViews, render_views, world_points
+from benchmarks.judging import FIGURES, FITTED, JUDGED, comparison, describe, head_angles, judge
+from benchmarks.sheet_fit import Variant, fit_sheets
+from benchmarks.sheet_start import render_views
 from benchmarks.timing import machine
-from ssgan_core.evaluation.reprojection import APART, Reprojection, reproject
 from ssgan_core.files import write_bytes
-from ssgan_core.heads.sampler import EARRINGS, GLASSES, HAIR_STYLES, HATS, Identity, sample_identity
-from ssgan_core.parsing.agreement import Agreement
+from ssgan_core.heads.sampler import sample_identity
 from ssgan_core.parts import PORTRAIT
-from ssgan_core.pictures import colour_mask, encode_jpeg, tile
+from ssgan_core.pictures import encode_jpeg, tile
 
-_FITTED_YAW, _JUDGED_YAW, _PITCH = 0.6, 0.55, 0.2  # radians: angles lie within +- these
-_SHOWN = 4  # judging views of a head on the picture
-_MEASURES = {
-    "psnr": ("PSNR", "{:.2f}"), "head_psnr": ("head", "{:.2f}"), "mask_iou": ("mask IoU", "{:.3f}"),
-    "depth_error": ("depth", "{:.4f}"), "holes": ("holes", "{:.2%}"), "beyond": ("beyond", "{:.2%}"),
-    "inliers": ("inliers", "{:.2%}"), "data_inliers": ("truth's", "{:.2%}"), "seconds": ("s", "{:.0f}"),
-}  # fmt: skip
+_MEASURES = {**FIGURES, "seconds": ("s", "{:.0f}")}
 
 
 def main() -> None:
@@ -65,13 +53,17 @@ def main() -> None:
     rows, sheets = [], []
     for index in range(options.heads):
         identity = sample_identity(options.seed, index)
-        fitted, judged, turned = head_views(identity, options)
+        angles = head_angles(options.seed, index, options.views, options.judged)
+        fitted, judged, turned = (
+            render_views(identity, *chosen, options.size)
+            for chosen in (angles.fitted, angles.judged, angles.turned)
+        )
         for number, variant in enumerate(variants):
             print(f"head {index}, {describe(identity)}: {variant}", file=sys.stderr)
             start = time.process_time()
             fit = fit_sheets(fitted, variant, options.steps, options.rays)
             seconds = time.process_time() - start
-            facts, seen = judge(fit, judged, turned)
+            facts, seen = judge(fit.views, variant.window, judged, turned)
             rows.append(
                 {"head": index, "who": describe(identity), **vars(variant), **facts, "seconds": seconds}
             )
@@ -86,73 +78,6 @@ def main() -> None:
     print(json.dumps({**facts, "results": rows, "means": means}))
 
 
-def head_views(identity: Identity, options: argparse.Namespace) -> tuple[HeadViews, HeadViews, HeadViews]:
-    """Views to fit, views to judge by, and four views `APART` from one another."""
-    rng = np.random.default_rng([options.seed, identity.index])
-
-    def around(count: int, yaw: float) -> HeadViews:
-        pitches = rng.uniform(-_PITCH, _PITCH, count)
-        return render_views(identity, spread(count, yaw, rng), pitches, options.size)
-
-    turns = (np.arange(4) - 1.5) * APART
-    turned = render_views(identity, turns, np.zeros(4), options.size)
-    return around(options.views, _FITTED_YAW), around(options.judged, _JUDGED_YAW), turned
-
-
-def spread(count: int, reach: float, rng: np.random.Generator) -> np.ndarray:
-    """Angles [count] within +-reach, one in each of so many equal intervals."""
-    return reach * (2 * (np.arange(count) + rng.uniform(size=count)) / count - 1)
-
-
-def judge(sheets: Sheets, judged: HeadViews, turned: HeadViews) -> tuple[dict[str, Any], HeadViews]:
-    """Figures of sheets on views they were not fitted to, and those views as the sheets show them."""
-    seen, transmittance = sheets.views(judged.labels)
-    square = (seen.images / 255.0 - judged.images / 255.0) ** 2
-    head = judged.masks > 0
-    agreement = Agreement(len(PORTRAIT.parts))
-    for truth, found in zip(judged.masks, seen.masks, strict=True):
-        agreement.add(truth, found)
-    iou, shown = agreement.mean_iou(), agreement.shown() > 0
-    both = head & (seen.depths > 0)
-    beyond = np.abs(world_points(judged)[head][:, :2]).max(axis=1) > sheets.variant.window
-    facts = {
-        "psnr": float(np.mean([_decibels(one) for one in square])),
-        "head_psnr": float(
-            np.mean([_decibels(one[inside]) for one, inside in zip(square, head, strict=True)])
-        ),
-        "mask_iou": float(iou[1:][shown[1:]].mean()),
-        "depth_error": float(np.median(np.abs(seen.depths - judged.depths)[both])),
-        "holes": float((transmittance[head] > 0.5).mean()),
-        "beyond": float(beyond.mean()),
-        "inliers": inliers(sheets.views(turned.labels)[0]),
-        "data_inliers": inliers(turned),
-        "parts": {name: float(iou[k]) for k, name in enumerate(PORTRAIT.names) if k and shown[k]},
-    }
-    return facts, seen
-
-
-def _decibels(square: np.ndarray) -> float:
-    """PSNR of squared errors of colours in 0..1; at most that of 8 bits."""
-    return float(-10 * np.log10(max(square.mean(), 1 / 255**2 / 12)))
-
-
-def inliers(views: HeadViews) -> float | None:
-    """Share of the co-visible pixels of neighbouring views, both ways, that have the same colour."""
-    total = Reprojection()
-    sides = list(zip(views.images, views.depths, views.labels, strict=True))
-    for one, other in itertools.pairwise(sides):
-        total += reproject(*one, *other) + reproject(*other, *one)
-    return total.facts()["inliers"]
-
-
-def describe(identity: Identity) -> str:
-    """Hair and what is worn, in words."""
-    worn = (GLASSES[identity.glasses], HATS[identity.hat], EARRINGS[identity.earrings])
-    kinds = ("glasses", "hat", "earrings")
-    extras = [f"{name} {kind}" for name, kind in zip(worn, kinds, strict=True) if name != "none"]
-    return ", ".join([f"{HAIR_STYLES[identity.hair_style]} hair", *extras])
-
-
 def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean figures of one variant over heads, and the mean IoU of each part over the heads that show it."""
     parts = {
@@ -163,16 +88,6 @@ def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
         **{name: float(np.mean([row[name] for row in rows])) for name in _MEASURES},
         "parts": {name: float(np.mean(values)) for name, values in parts.items() if values},
     }
-
-
-def comparison(seen: HeadViews, truth: HeadViews) -> np.ndarray:
-    """Some unseen views of a head and their masks: fitted above, truth below."""
-    chosen = np.linspace(0, len(truth.labels) - 1, min(_SHOWN, len(truth.labels))).round().astype(int)
-    rows = [
-        [*views.images[chosen], *(colour_mask(mask, PORTRAIT) for mask in views.masks[chosen])]
-        for views in (seen, truth)
-    ]
-    return tile([*rows[0], *rows[1]], len(rows[0]))
 
 
 def report(rows: list[dict[str, Any]], means: list[dict[str, Any]], options: argparse.Namespace) -> None:
@@ -202,8 +117,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--heads", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0, help="of the population and of the angles")
     parser.add_argument("--size", type=int, default=64, help="pixels along a side of a view")
-    parser.add_argument("--views", type=int, default=24, help="views of a head that sheets are fitted to")
-    parser.add_argument("--judged", type=int, default=8, help="other views, which judge")
+    parser.add_argument("--views", type=int, default=FITTED, help="views of a head that sheets are fitted to")
+    parser.add_argument("--judged", type=int, default=JUDGED, help="other views, which judge")
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--rays", type=int, default=4096, help="rays of a step")
     default = Variant()

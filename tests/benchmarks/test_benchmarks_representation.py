@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import representation
+from benchmarks import judging, representation
 from benchmarks.sheet_fit import Sheets, Variant, fit_sheets
 from benchmarks.sheet_start import HeadViews, first_backdrop, first_maps, render_views
 from ssgan_core import cameras
@@ -35,12 +35,10 @@ def fitted(views: HeadViews) -> Sheets:
 
 def test_truth_judged_by_itself_is_perfect(views: HeadViews):
     class Truth:
-        variant = SMALL
-
         def views(self, labels: np.ndarray) -> tuple[HeadViews, np.ndarray]:
             return views, (views.masks == 0).astype(np.float32)
 
-    facts, seen = representation.judge(Truth(), views, views)  # type: ignore[arg-type]
+    facts, seen = judging.judge(Truth().views, SMALL.window, views, views)
     assert seen is views
     assert facts["psnr"] == facts["head_psnr"] > 58
     assert facts["mask_iou"] == 1
@@ -60,12 +58,10 @@ def test_faults_show_in_the_figures(views: HeadViews):
     through[:, :, : SIZE // 2] = 1
 
     class Faulty:
-        variant = replace(SMALL, window=0.1)
-
         def views(self, labels: np.ndarray) -> tuple[HeadViews, np.ndarray]:
             return worse, through
 
-    facts, _ = representation.judge(Faulty(), views, views)  # type: ignore[arg-type]
+    facts, _ = judging.judge(Faulty().views, 0.1, views, views)
     assert facts["psnr"] == pytest.approx(20, abs=1)
     assert facts["parts"]["nose"] == 0
     assert facts["parts"]["skin"] < 1 == facts["parts"]["hair"]
@@ -76,8 +72,8 @@ def test_faults_show_in_the_figures(views: HeadViews):
 
 
 def test_a_fit_looks_like_its_views(views: HeadViews, fitted: Sheets):
-    before, _ = representation.judge(Sheets(views, SMALL), views, views)
-    after, _ = representation.judge(fitted, views, views)
+    before, _ = judging.judge(Sheets(views, SMALL).views, SMALL.window, views, views)
+    after, _ = judging.judge(fitted.views, SMALL.window, views, views)
     assert after["psnr"] > before["psnr"] + 3
     assert after["mask_iou"] > before["mask_iou"] + 0.1
     assert after["depth_error"] < 0.02
