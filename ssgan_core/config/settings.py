@@ -148,6 +148,8 @@ class TrainingConfig:
             data set with parameters and depth, as `ssgan synth` writes); 0 switches it off.
         warmup_views: views of a head that a stored data set shows in succession meanwhile. Its sheets are computed
             once for all of them, which is most of a step's work.
+        warmup_mapping: the mapping's learning rate meanwhile, in terms of the generator's. Its layers are built to
+            learn at a hundredth of the others' pace, as the game wants it: 100 lets them keep up.
         truth_kimg: images after the warm-up in which known heads are reconstructed beside the game, in a share of
             the steps that falls from all to none.
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
@@ -183,6 +185,7 @@ class TrainingConfig:
     batch: int = 32
     warmup_kimg: float = 0.0
     warmup_views: int = 1
+    warmup_mapping: float = 1.0
     truth_kimg: float = 0.0
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
@@ -215,7 +218,7 @@ class TrainingConfig:
             self,
             "training",
             "kimg batch generator_lr discriminator_lr r1_interval shell_start shell_kimg blur_start blur_end "
-            "blur_kimg ema_kimg ema_rampup tick_kimg snapshot_kimg warmup_views render_kimg part_kimg",
+            "blur_kimg ema_kimg ema_rampup tick_kimg snapshot_kimg warmup_views warmup_mapping render_kimg part_kimg",
         )
         _require(
             self.batch % self.warmup_views == 0,

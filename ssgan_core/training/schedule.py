@@ -52,6 +52,10 @@ class Schedule:
         """Whether this step reconstructs known heads instead of playing the adversarial game."""
         return images < self.warmup_images
 
+    def mapping_speed(self, images: int) -> float:
+        """The mapping's learning rate in terms of the generator's."""
+        return self.config.training.warmup_mapping if self.is_warmup(images) else 1.0
+
     def truth_share(self, images: int) -> float:
         """Share of the game's steps in which known heads are reconstructed, too: falls linearly after the warm-up."""
         length = self.config.training.truth_kimg * 1000

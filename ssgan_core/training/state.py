@@ -61,7 +61,9 @@ class TrainingState:
             generator,
             average,
             discriminator,
-            torch.optim.Adam(generator.parameters(), lr=training.generator_lr, betas=(0.0, 0.99), eps=1e-8),
+            torch.optim.Adam(
+                _mapping_apart(generator), lr=training.generator_lr, betas=(0.0, 0.99), eps=1e-8
+            ),
             torch.optim.Adam(
                 discriminator.parameters(),
                 lr=training.discriminator_lr * lazy,
@@ -139,3 +141,11 @@ class TrainingState:
             {"generator": self.generator, "average": self.average, "discriminator": self.discriminator},
             {"generator": self.generator_optimiser, "discriminator": self.discriminator_optimiser},
         )
+
+
+def _mapping_apart(generator: Generator) -> list[dict[str, Any]]:
+    """The generator's parameters in two groups, of which "mapping" says which is the mapping's."""
+    mapping = list(generator.mapping.parameters())
+    apart = set(mapping)
+    others = [parameter for parameter in generator.parameters() if parameter not in apart]
+    return [{"params": others, "mapping": False}, {"params": mapping, "mapping": True}]

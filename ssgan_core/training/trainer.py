@@ -125,13 +125,16 @@ class Trainer:
         state = self.state
         # The mean of w is tracked on each rank's own samples; averaged, it is that of all.
         lr = self.schedule.generator_lr(state.images)
-        self._update(state.generator_optimiser, lr, [state.generator.mapping.mean])
+        for group in state.generator_optimiser.param_groups:
+            group["lr"] = lr * (self.schedule.mapping_speed(state.images) if group["mapping"] else 1)
+        self._update(state.generator_optimiser, [state.generator.mapping.mean])
 
     def _update_discriminator(self, alongside: Sequence[Tensor] = ()) -> None:
-        lr = self.schedule.discriminator_lr(self.state.images)
-        self._update(self.state.discriminator_optimiser, lr, alongside)
+        for group in self.state.discriminator_optimiser.param_groups:
+            group["lr"] = self.schedule.discriminator_lr(self.state.images)
+        self._update(self.state.discriminator_optimiser, alongside)
 
-    def _update(self, optimiser: torch.optim.Adam, lr: float, alongside: Sequence[Tensor]) -> None:
+    def _update(self, optimiser: torch.optim.Adam, alongside: Sequence[Tensor]) -> None:
         """Take the step with the ranks' mean gradients, unless one is not finite.
 
         Args:
@@ -142,8 +145,6 @@ class Trainer:
         ]
         self.ranks.average([*gradients, *alongside])
         if _all_finite(gradients):
-            for group in optimiser.param_groups:
-                group["lr"] = lr
             optimiser.step()
         else:
             self.skipped_updates += 1

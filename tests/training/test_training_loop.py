@@ -27,6 +27,7 @@ from ssgan_core.training.loop import train
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
+from ssgan_core.training.trainer import Trainer
 from ssgan_core.training.warmup import Warmup, views_a_head
 
 CPU = torch.device("cpu")
@@ -119,6 +120,24 @@ def test_warm_up_learns_to_reconstruct(heads, tmp_path):
     for term, share in {"warmup_masks": 0.95, "warmup_depth": 0.8, "warmup_image": 0.7}.items():
         assert rows[-1][term] < share * rows[1][term], term
     assert "loss_d" not in rows[-1]
+
+
+def test_the_mapping_learns_faster_in_the_warm_up_alone(heads):
+    def moved(**changes):
+        """How far a step moves the mapping's weights and the upsampler's."""
+        config = recipe(generator_lr=0.001, **changes)
+        state = TrainingState.create(config, PORTRAIT, CPU)
+        facts = gather_facts(heads, config.model.part_resolution, True)
+        trainer = Trainer(config, state, heads, facts, CPU)
+        watched = [next(net.parameters()) for net in (state.generator.mapping, state.generator.upsampler)]
+        before = [parameter.detach().clone() for parameter in watched]
+        trainer.step(next(heads.batches(config, 0, config.training.batch)))
+        return [float((now - was).detach().abs().max()) for now, was in zip(watched, before, strict=True)]
+
+    slow, fast = (moved(warmup_kimg=1.0, warmup_mapping=factor) for factor in (1.0, 100.0))
+    assert fast[0] == pytest.approx(100 * slow[0], rel=0.01)
+    assert fast[1] == slow[1] > 0
+    assert moved(warmup_mapping=100.0)[0] == pytest.approx(slow[0], rel=0.05)
 
 
 def test_successive_views_of_a_head_are_recognised(heads):
