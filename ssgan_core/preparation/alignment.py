@@ -7,6 +7,7 @@ it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -113,12 +114,27 @@ def cut_photo(photo: np.ndarray, crop: Crop, size: int) -> np.ndarray:
         return picture
     outside = _outside(crop, size, width, height)
     inside = outside <= 0
-    mean = picture[inside].mean(axis=0) if inside.any() else picture.reshape(-1, 3).mean(axis=0)
-    blurred = cv2.GaussianBlur(picture, (0, 0), max(size * _BLURRED / 2, 0.5)).astype(np.float32)
-    blur = _smooth(outside / _BLURRED)[..., None]
-    fade = _smooth((outside - _BLURRED) / (_FADED - _BLURRED))[..., None]
-    soft = picture + (blurred - picture) * blur
-    return np.clip(soft + (mean - soft) * fade + 0.5, 0, 255).astype(np.uint8)
+    if inside.all():  # the crop's rim is outside, but no pixel's centre
+        return picture
+    mean = np.float32(cv2.mean(picture, inside.astype(np.uint8) if inside.any() else None)[:3])
+    sigma = max(size * _BLURRED / 2, 0.5)
+    box = _around(~inside, math.ceil(3 * sigma) + 1)  # mostly a strip at the bottom
+    made_up, beyond = ~inside[box], outside[box][~inside[box]]
+    blurred = cv2.GaussianBlur(picture[box], (0, 0), sigma)[made_up]
+    soft = picture[box][made_up].astype(np.float32)
+    soft += (blurred - soft) * _smooth(beyond / _BLURRED)[:, None]
+    soft += (mean - soft) * _smooth((beyond - _BLURRED) / (_FADED - _BLURRED))[:, None]
+    picture[box][made_up] = np.clip(soft + 0.5, 0, 255).astype(np.uint8)
+    return picture
+
+
+def _around(chosen: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The smallest box of a picture that holds the chosen pixels, and so many around them."""
+    boxes = []
+    for axis in (1, 0):
+        places = np.flatnonzero(chosen.any(axis=axis))
+        boxes.append(slice(max(places[0] - margin, 0), places[-1] + 1 + margin))
+    return boxes[0], boxes[1]
 
 
 def cut_labels(labels: np.ndarray, crop: Crop, size: int, photo_width: int) -> np.ndarray:
@@ -157,10 +173,13 @@ def _warped(picture: np.ndarray, crop: Crop, size: int, interpolation: int, bord
 def _outside(crop: Crop, size: int, width: int, height: int) -> np.ndarray:
     """How far outside the photo each pixel's centre lies [size, size], in crop sides; negative inside."""
     steps = (np.arange(size) + 0.5) / size
-    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-    x, y = crop.to_photo(grid).T
-    beyond = np.max([-x, x - width, -y, y - height], axis=0) / crop.side
-    return beyond.reshape(size, size)
+    first = np.zeros_like(steps)
+    # A similarity: what a step to the right and one down add.
+    along, down = (crop.to_photo(np.stack(line, axis=1)) for line in ((steps, first), (first, steps)))
+    x, y = (
+        (along[:, axis] + down[:, axis, None]) - crop.to_photo(np.zeros((1, 2)))[0, axis] for axis in (0, 1)
+    )
+    return (np.maximum(np.abs(x - width / 2) - width / 2, np.abs(y - height / 2) - height / 2)) / crop.side
 
 
 def _smooth(ramp: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from prep_doubles import face_points
@@ -89,3 +90,27 @@ def test_padding_is_the_share_outside():
 def test_a_crop_wholly_outside_is_still_a_picture():
     photo = np.full((20, 20, 3), 7, np.uint8)
     assert (cut_photo(photo, Crop((500.0, 500.0), 30.0, 0.0), 16) == 7).all()
+
+
+def test_a_crop_whose_rim_alone_leaves_the_photo_is_as_the_photo():
+    photo = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    crop = Crop((20.3, 20.0), 40.0, 0.0)  # beyond the right edge by less than half a pixel
+    assert not crop.inside(40, 40)
+    cut = cut_photo(photo, crop, 40)
+    assert np.array_equal(
+        cut, cut_photo(np.pad(photo, ((2, 2), (2, 2), (0, 0)), "reflect"), Crop((22.3, 22.0), 40.0, 0.0), 40)
+    )
+
+
+def test_what_lies_outside_is_softened_and_what_lies_inside_is_not():
+    """Every pixel as the whole picture's blur and fade would have it, though only a box of it is blurred."""
+    photo = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    size, crop = 160, Crop((120.0, 130.0), 160.0, 0.0)
+    cut = cut_photo(photo, crop, size)
+    whole = cut_photo(np.pad(photo, ((0, 90), (0, 90), (0, 0)), "reflect"), crop, size)  # not softened
+    assert np.array_equal(cut[:150, :160], whole[:150, :160])
+    blurred = cv2.GaussianBlur(whole, (0, 0), size * 0.06 / 2).astype(float)
+    for row in (150, 154, 159):
+        ramp = (row + 0.5 - 150) / size / 0.06
+        wanted = whole[row] + (blurred[row] - whole[row]) * (ramp * ramp * (3 - 2 * ramp))
+        assert np.abs(cut[row] - wanted).max() <= 1
