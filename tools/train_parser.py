@@ -1,7 +1,7 @@
 """Train the face parser that ships with the package, on synthetic portraits alone.
 
     ssgan synth heads --count 4000 --size 256
-    python tools/train_parser.py ssgan_core/parsing/weights/parser.safetensors --data heads --minutes 25
+    python tools/train_parser.py ssgan_core/parsing/weights/parser.safetensors --data heads --minutes 80
 
 or, with the portraits rendered here, `--heads 4000` in place of `--data heads`. Interrupted, the same command goes
 on from OUT.state.pt. With --small-steps and --full-steps in place of --minutes the result does not depend on the
@@ -28,8 +28,6 @@ from rich.table import Table
 from ssgan_core import __version__
 from ssgan_core.errors import SsganError
 from ssgan_core.parsing.data import TrainingData
-from ssgan_core.parsing.finishing import mixed
-from ssgan_core.parsing.network import ParserNetwork
 from ssgan_core.parsing.parser import FaceParser, save_parser
 from ssgan_core.parsing.training import ParserTraining, Recipe, train
 from ssgan_core.parts import PORTRAIT
@@ -52,9 +50,6 @@ def main(
     learning_rate: Annotated[float, typer.Option(help="The largest.")] = Recipe.learning_rate,
     small_share: Annotated[float, typer.Option(help="Of the minutes, at half size.")] = Recipe.small_share,
     precision: Annotated[str, typer.Option(help="fp32, or bf16: faster on processors with AMX.")] = "fp32",
-    mix: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the new weights in the mean with --start's.")
-    ] = 1.0,
 ) -> None:
     """Train, validate on people held out, write the weights."""
     torch.set_num_threads(1)  # the halves of a step are the threads
@@ -87,21 +82,14 @@ def main(
             if state.is_file():
                 training.restore(state)
             train(training, state, minutes, threads, progress)
-            network = training.average if initial is None else mixed(initial.network, training.average, mix)
-        _finish(out, training, network, initial, mix)
+        _finish(out, training, initial)
     except SsganError as error:
         console.print(f"{error.message}\n{error.hint}", style="red", markup=False)
         raise typer.Exit(1) from error
 
 
-def _finish(
-    out: Path,
-    training: ParserTraining,
-    network: ParserNetwork,
-    initial: FaceParser | None,
-    mix: float,
-) -> None:
-    found = training.validate(network)
+def _finish(out: Path, training: ParserTraining, initial: FaceParser | None) -> None:
+    found = training.validate()
     ious = {
         name: round(float(value), 4)
         for name, value, shown in zip(PORTRAIT.names, found.mean_iou(), found.shown(), strict=True)
@@ -110,9 +98,9 @@ def _finish(
     recipe = training.recipe
     digest = save_parser(
         out,
-        network,
+        training.average,
         {
-            "recipe": {**asdict(recipe), "seconds": round(training.seconds), "mix": mix},
+            "recipe": {**asdict(recipe), "seconds": round(training.seconds)},
             "data": {**training.data.facts, "source": "synthetic portraits of this project alone"},
             "validation": {"portraits": len(training.data.held_out), "mean_iou": ious},
             "versions": {"ssgan": __version__, "torch": torch.__version__},

@@ -223,9 +223,9 @@ class ParserTraining:
             self.recipe, small_steps=self.steps, full_steps=max(1, int(seconds_left / pace))
         )
 
-    def validate(self, network: ParserNetwork | None = None) -> Agreement:
-        """How a network, by default the average, does on the people held out, as drawn."""
-        parser = FaceParser(copy.deepcopy(network or self.average), PORTRAIT, {}, "")
+    def validate(self) -> Agreement:
+        """How the average does on the people held out, as drawn."""
+        parser = FaceParser(copy.deepcopy(self.average), PORTRAIT, {}, "")
         found = Agreement(len(PORTRAIT.parts))
         indices = self.data.held_out
         for start in range(0, len(indices), _EVAL_BATCH):

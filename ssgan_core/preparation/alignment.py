@@ -116,7 +116,7 @@ def cut_photo(photo: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     inside = outside <= 0
     if inside.all():  # the crop's rim is outside, but no pixel's centre
         return picture
-    mean = np.float32(cv2.mean(picture, inside.astype(np.uint8) if inside.any() else None)[:3])
+    mean = np.array(cv2.mean(picture, inside.astype(np.uint8) if inside.any() else None)[:3], np.float32)
     sigma = max(size * _BLURRED / 2, 0.5)
     box = _around(~inside, math.ceil(3 * sigma) + 1)  # mostly a strip at the bottom
     made_up, beyond = ~inside[box], outside[box][~inside[box]]

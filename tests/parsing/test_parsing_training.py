@@ -13,7 +13,6 @@ from ssgan_core.errors import SsganError
 from ssgan_core.parsing.agreement import Agreement
 from ssgan_core.parsing.augmentation import IGNORED, augment
 from ssgan_core.parsing.data import TrainingData
-from ssgan_core.parsing.finishing import mixed
 from ssgan_core.parsing.parser import FaceParser, save_parser
 from ssgan_core.parsing.training import ParserTraining, Recipe, parsing_loss, train
 from ssgan_core.parts import PORTRAIT
@@ -236,12 +235,3 @@ def test_agreement_by_hand():
 
 
 # ------------------------------------------------------------------------------------------- finish
-
-
-def test_mixed_weights_lie_between(data):
-    first, second = (ParserTraining(data, Recipe(size=SIZE, seed=seed)).network for seed in (0, 1))
-    half = mixed(first, second, 0.5)
-    assert same(mixed(first, second, 0).state_dict(), first.state_dict())
-    assert same(mixed(first, second, 1).state_dict(), second.state_dict())
-    ours, theirs = first.head.weight, second.head.weight
-    torch.testing.assert_close(half.head.weight, (ours + theirs) / 2)
