@@ -113,7 +113,8 @@ def _render(
         texels, maps.depth, maps.optical_depth, maps.width, maps.windows,
         rays.origins, rays.directions, *depth_bounds, uniform, importance,
     )  # fmt: skip
-    cosine = torch.einsum("bpi,bi->bp", rays.directions, rays.forward)
+    # Not einsum: the order of its gradient's sums depends on the number of threads where MKL uses AVX-512.
+    cosine = (rays.directions * rays.forward[:, None]).sum(-1)
     return features[:, : maps.features.shape[2]], masks, transmittance, distance * cosine
 
 

@@ -64,7 +64,7 @@ print("survived", kills)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_run_that_is_killed_again_and_again_ends_in_the_same_data_set(tmp_path):
-    for number in range(8):
+    for number in range(20):  # long enough for some kills on a fast machine
         codes = [FRONTAL + number, CUT_OFF if number % 4 == 0 else FRONTAL, FRONTAL - number]
         add_crowd(tmp_path, f"{number:02}.png", codes)
     add_crowd(tmp_path, "none.png", [FACELESS])
