@@ -152,17 +152,16 @@ def _earlier_stages(path: Path, data: str) -> list[Stage]:
     if path.is_dir():
         return [_stage(path, runs.newest_model(path), data)]
     try:
-        shipped = load_model(path).metadata["shipped"]
         return [
             Stage(
                 stage["run"],
                 config_from_json(stage["recipe"], str(path)),
                 stage["data"],
-                stage["made"] if "made" in stage else shipped["data"],  # version 0.1 said it once for all
+                stage["made"],
                 stage["images"],
                 stage["hours"],
             )
-            for stage in shipped["stages"]
+            for stage in load_model(path).metadata["shipped"]["stages"]
         ]
     except (KeyError, TypeError) as error:
         raise SsganError(f"{path} does not say which runs it went through", "name run folders") from error
