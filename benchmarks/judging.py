@@ -115,6 +115,21 @@ def inliers(views: HeadViews) -> float | None:
     return total.facts()["inliers"]
 
 
+def mean_figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean figures of heads, where they have them, and the mean IoU of each part over the heads that show it."""
+    parts = {
+        name: [row["parts"][name] for row in rows if name in row["parts"]] for name in PORTRAIT.names[1:]
+    }
+    return {
+        **{name: _mean([row[name] for row in rows if row[name] is not None]) for name in FIGURES},
+        "parts": {name: _mean(values) for name, values in parts.items() if values},
+    }
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
 def describe(identity: Identity) -> str:
     """Hair and what is worn, in words."""
     worn = (GLASSES[identity.glasses], HATS[identity.hat], EARRINGS[identity.earrings])
@@ -124,7 +139,7 @@ def describe(identity: Identity) -> str:
 
 
 def comparison(seen: HeadViews, truth: HeadViews) -> np.ndarray:
-    """Some unseen views of a head and their masks: fitted above, truth below."""
+    """Some unseen views of a head and their masks: as portrayed above, truth below."""
     chosen = np.linspace(0, len(truth.labels) - 1, min(_SHOWN, len(truth.labels))).round().astype(int)
     rows = [
         [*views.images[chosen], *(colour_mask(mask, PORTRAIT) for mask in views.masks[chosen])]

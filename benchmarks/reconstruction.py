@@ -24,9 +24,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.judging import FIGURES, FITTED, JUDGED, comparison, describe, head_angles, judge
+from benchmarks.judging import FIGURES, FITTED, JUDGED, comparison, describe, head_angles, judge, mean_figures
 from benchmarks.sheet_start import HeadViews, render_views
 from benchmarks.timing import machine
+from ssgan_cli.options import parse_model
 from ssgan_core.errors import SsganError
 from ssgan_core.files import write_bytes
 from ssgan_core.heads.latent import latent_parameters
@@ -35,8 +36,8 @@ from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import encode_jpeg, tile
-from ssgan_core.resources import DEFAULT_MODEL, default_model
 from ssgan_core.synthesis import find_model, load_generator, look_around
+from ssgan_core.training.warmup import known_z
 
 
 def main() -> None:
@@ -46,12 +47,12 @@ def main() -> None:
         rows, pictures = reconstruct(options)
     except SsganError as error:
         raise SystemExit(f"error: {error}") from error
-    mean = mean_row(rows)
+    mean = mean_figures(rows)
     report(rows, mean)
     if options.out:
         write_bytes(options.out, encode_jpeg(tile(pictures, 2, gap=4), quality=65))
         print(options.out)
-    facts = {**vars(options), "model": str(options.model), "out": options.out and str(options.out)}
+    facts = {**vars(options), "out": options.out and str(options.out)}
     print(json.dumps({**facts, "machine": machine("cpu"), "results": rows, "mean": mean}))
 
 
@@ -61,7 +62,7 @@ def reconstruct(options: argparse.Namespace) -> tuple[list[dict[str, Any]], list
     Raises:
         SsganError: the model has other parts than synthetic heads, cannot turn, or has no room for parameters.
     """
-    path = default_model() if str(options.model) == DEFAULT_MODEL else find_model(options.model)
+    path = find_model(parse_model(options.model))
     generator, _ = load_generator(path, torch.device("cpu"))
     if generator.schema.names != PORTRAIT.names or not generator.has_depth:
         raise SsganError(f"{path} cannot portray synthetic heads", "it needs their parts, and lifting")
@@ -98,39 +99,21 @@ class Portrayed:
 
 
 def known_codes(generator: Generator, identity: Identity) -> Codes:
-    """Codes of a head, not mirrored, as training.warmup makes them, with the noise of the head's number.
+    """Codes of a head, not mirrored, as the training makes them, with the noise of the head's number.
 
     Raises:
         SsganError: z has no room for the parameters.
     """
-    parameters = torch.from_numpy(latent_parameters(identity))
-    known = len(parameters)
-    noise = torch.Generator().manual_seed(identity.index)
-    z = torch.randn(1, generator.config.latent, generator=noise)
-    if z.shape[1] <= known:
+    parameters, latent = torch.from_numpy(latent_parameters(identity))[None], generator.config.latent
+    if latent <= parameters.shape[1]:
         raise SsganError(
-            f"the model's latent {z.shape[1]} is too small for {known} parameters of a head",
+            f"the model's latent {latent} is too small for {parameters.shape[1]} parameters of a head",
             "name a model that was taught by reconstruction",
         )
-    z[0, :known] = parameters
-    z[0, known] = z[0, known].abs()  # the sign says mirrored
+    noise = torch.Generator().manual_seed(identity.index)
+    z = known_z(parameters, torch.tensor([False]), latent, noise)
     with torch.inference_mode():
         return generator.map(z)
-
-
-def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean figures, and the mean IoU of each part over the heads that show it."""
-    parts = {
-        name: [row["parts"][name] for row in rows if name in row["parts"]] for name in PORTRAIT.names[1:]
-    }
-    return {
-        **{name: _mean([row[name] for row in rows if row[name] is not None]) for name in FIGURES},
-        "parts": {name: float(np.mean(values)) for name, values in parts.items() if values},
-    }
-
-
-def _mean(values: list[float]) -> float | None:
-    return float(np.mean(values)) if values else None
 
 
 def report(rows: list[dict[str, Any]], mean: dict[str, Any]) -> None:
@@ -150,7 +133,7 @@ def report(rows: list[dict[str, Any]], mean: dict[str, Any]) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model", type=Path, help="run folder, model file, or default")
+    parser.add_argument("model", help="run folder, model file, or default")
     parser.add_argument("--heads", type=int, default=8, help="numbers 0 and up of the population")
     parser.add_argument("--seed", type=int, default=0, help="of the population and of the angles")
     parser.add_argument("--judged", type=int, default=JUDGED, help="views of a head")

@@ -29,13 +29,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.judging import FIGURES, FITTED, JUDGED, comparison, describe, head_angles, judge
+from benchmarks.judging import FIGURES, FITTED, JUDGED, comparison, describe, head_angles, judge, mean_figures
 from benchmarks.sheet_fit import Variant, fit_sheets
 from benchmarks.sheet_start import render_views
 from benchmarks.timing import machine
 from ssgan_core.files import write_bytes
 from ssgan_core.heads.sampler import sample_identity
-from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import encode_jpeg, tile
 
 _MEASURES = {**FIGURES, "seconds": ("s", "{:.0f}")}
@@ -79,14 +78,11 @@ def main() -> None:
 
 
 def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean figures of one variant over heads, and the mean IoU of each part over the heads that show it."""
-    parts = {
-        name: [row["parts"][name] for row in rows if name in row["parts"]] for name in PORTRAIT.names[1:]
-    }
+    """Mean figures of one variant over heads."""
     return {
         **{name: rows[0][name] for name in vars(Variant())},
-        **{name: float(np.mean([row[name] for row in rows])) for name in _MEASURES},
-        "parts": {name: float(np.mean(values)) for name, values in parts.items() if values},
+        **mean_figures(rows),
+        "seconds": float(np.mean([row["seconds"] for row in rows])),
     }
 
 

@@ -113,18 +113,18 @@ def cut_photo(photo: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     if crop.inside(width, height):
         return picture
     outside = _outside(crop, size, width, height)
-    inside = outside <= 0
-    if inside.all():  # the crop's rim is outside, but no pixel's centre
+    made_up = outside > 0
+    if not made_up.any():  # the crop's rim is outside, but no pixel's centre
         return picture
-    mean = np.array(cv2.mean(picture, inside.astype(np.uint8) if inside.any() else None)[:3], np.float32)
+    seen = None if made_up.all() else (~made_up).astype(np.uint8)
+    mean = np.array(cv2.mean(picture, seen)[:3], np.float32)
     sigma = max(size * _BLURRED / 2, 0.5)
-    box = _around(~inside, math.ceil(3 * sigma) + 1)  # mostly a strip at the bottom
-    made_up, beyond = ~inside[box], outside[box][~inside[box]]
-    blurred = cv2.GaussianBlur(picture[box], (0, 0), sigma)[made_up]
-    soft = picture[box][made_up].astype(np.float32)
+    box = _around(made_up, math.ceil(3 * sigma) + 1)  # mostly a strip at the bottom
+    blurred = cv2.GaussianBlur(picture[box], (0, 0), sigma)[made_up[box]]
+    soft, beyond = picture[made_up].astype(np.float32), outside[made_up]
     soft += (blurred - soft) * _smooth(beyond / _BLURRED)[:, None]
     soft += (mean - soft) * _smooth((beyond - _BLURRED) / (_FADED - _BLURRED))[:, None]
-    picture[box][made_up] = np.clip(soft + 0.5, 0, 255).astype(np.uint8)
+    picture[made_up] = np.clip(soft + 0.5, 0, 255).astype(np.uint8)
     return picture
 
 
@@ -173,13 +173,12 @@ def _warped(picture: np.ndarray, crop: Crop, size: int, interpolation: int, bord
 def _outside(crop: Crop, size: int, width: int, height: int) -> np.ndarray:
     """How far outside the photo each pixel's centre lies [size, size], in crop sides; negative inside."""
     steps = (np.arange(size) + 0.5) / size
-    first = np.zeros_like(steps)
-    # A similarity: what a step to the right and one down add.
-    along, down = (crop.to_photo(np.stack(line, axis=1)) for line in ((steps, first), (first, steps)))
-    x, y = (
-        (along[:, axis] + down[:, axis, None]) - crop.to_photo(np.zeros((1, 2)))[0, axis] for axis in (0, 1)
-    )
-    return (np.maximum(np.abs(x - width / 2) - width / 2, np.abs(y - height / 2) - height / 2)) / crop.side
+    start = np.zeros_like(steps)
+    # A crop is a similarity: what a step down adds is the same everywhere.
+    along, down = (crop.to_photo(np.stack(line, axis=1)) for line in ((steps, start), (start, steps)))
+    down -= crop.to_photo(np.zeros((1, 2)))
+    x, y = (along[:, axis] + down[:, axis, None] for axis in (0, 1))
+    return np.maximum(np.abs(x - width / 2) - width / 2, np.abs(y - height / 2) - height / 2) / crop.side
 
 
 def _smooth(ramp: np.ndarray) -> np.ndarray:

@@ -46,6 +46,7 @@ class Phases:
         self.has_depth = has_depth and generator.has_depth
         self.device = device
         self.relativistic = config.training.loss == "relativistic"
+        self._low_precision = config.training.precision == "bf16" and has_fast_bf16(device)
 
     def generator_phase(
         self,
@@ -190,8 +191,7 @@ class Phases:
 
     def autocast(self) -> torch.autocast:
         """bf16 for the networks where the recipe asks for it and the device gains by it."""
-        enabled = self.config.training.precision == "bf16" and has_fast_bf16(self.device)
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._low_precision)
 
 
 def mix_codes(a: Codes, b: Codes, probability: float, rng: torch.Generator) -> Codes:

@@ -103,10 +103,8 @@ class Warmup:
         generator = self.phases.generator
         assert batch.parameters is not None  # the recipe has a warm-up, so the source sends them
         parameters, mirrored = batch.parameters[::views].cpu(), batch.mirrored[::views].cpu()
-        z = torch.randn(len(parameters), self.phases.config.model.latent, generator=rng)
+        z = known_z(parameters, mirrored, self.phases.config.model.latent, rng)
         known = parameters.shape[1]
-        z[:, :known] = parameters
-        z[:, known] = z[:, known].abs() * torch.where(mirrored, -1.0, 1.0)
         seen_from = slice(known + 1, known + 3)
         if self.pose is not None:
             z[:, seen_from] = self.pose(batch.labels.cpu())
@@ -154,6 +152,15 @@ class Warmup:
             "warmup_gradient": _gradient_loss(output.image, images)
             + _gradient_loss(output.low_image, low_images),
         }
+
+
+def known_z(parameters: Tensor, mirrored: Tensor, latent: int, rng: torch.Generator) -> Tensor:
+    """z [B, latent] of known heads: their parameters [B, n], a number whose sign says mirrored [B], then noise."""
+    z = torch.randn(len(parameters), latent, generator=rng)
+    known = parameters.shape[1]
+    z[:, :known] = parameters
+    z[:, known] = z[:, known].abs() * torch.where(mirrored, -1.0, 1.0)
+    return z
 
 
 def known_numbers(config: Config, parameter_count: int) -> int:

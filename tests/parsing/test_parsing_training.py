@@ -232,6 +232,3 @@ def test_agreement_by_hand():
     np.testing.assert_allclose(found.mean_iou(), [(1 / 2 + 3 / 4) / 2, 1 / 2, np.nan])
     np.testing.assert_allclose(found.pooled_iou(), [4 / 6, 1 / 3, np.nan])
     assert found.shown().tolist() == [2, 1, 0]
-
-
-# ------------------------------------------------------------------------------------------- finish
