@@ -27,7 +27,9 @@ def evaluate(
     model: Annotated[Path, typer.Argument(parser=parse_model, metavar="MODEL", help=f"{WHICH_MODEL}.")],
     data: Annotated[Path, typer.Argument(help="Data set with masks, best one that it was not trained on.")],
     samples: Annotated[int, typer.Option(min=8, max=100_000, help="Portraits in each compared set.")] = 2000,
-    psi: Annotated[float, typer.Option(min=0.0, max=2.0, help="Truncation: 0 is the mean head.")] = 0.7,
+    psi: Annotated[
+        float, typer.Option(min=0.0, max=2.0, help="Truncation: 0 averages all but choices, such as a hat.")
+    ] = 0.7,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="The same seed gives the same figures.")] = 0,
     yaw_range: Annotated[
         float, typer.Option(min=1.0, max=90.0, help="Cameras within this yaw, degrees.")

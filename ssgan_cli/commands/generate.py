@@ -37,7 +37,9 @@ def generate(
         ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds and ranges, such as 0-7,12.")] = "0-7",
-    psi: Annotated[float, typer.Option(min=0.0, max=2.0, help="Truncation: 0 is the mean head.")] = 0.7,
+    psi: Annotated[
+        float, typer.Option(min=0.0, max=2.0, help="Truncation: 0 averages all but choices, such as a hat.")
+    ] = 0.7,
     yaw: Annotated[float, typer.Option(min=-90.0, max=90.0, help="Camera to the right (+), degrees.")] = 0.0,
     pitch: Annotated[float, typer.Option(min=-80.0, max=80.0, help="Camera up (+), degrees.")] = 0.0,
     camera: Annotated[

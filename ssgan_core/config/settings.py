@@ -20,6 +20,8 @@ class ModelConfig:
         part_resolution: side S of every part's maps, texels. The networks are pointwise: another S works later.
         latent: width of z and of every w code.
         mapping_layers: layers from z to w.
+        choices: options (hairstyles, hats, ...) that z chooses among and the mapping is told of; 0 = it reads z alone.
+            It takes training with truth, and must be the number that the data's heads have.
         part_width: channels of the part generators' shape and texture layers.
         base_layers: layers modulated by the code that all parts share.
         shape_layers: layers after them modulated by the part's shape code, up to the opacity.
@@ -48,6 +50,7 @@ class ModelConfig:
     part_resolution: int = 64
     latent: int = 512
     mapping_layers: int = 2
+    choices: int = 0
     part_width: int = 64
     base_layers: int = 2
     shape_layers: int = 3
@@ -84,6 +87,7 @@ class ModelConfig:
             "frequencies upsampler_width background_layers"
         )
         _require_positive(self, "model", counts)
+        _require(0 <= self.choices <= 4096, f"model.choices must lie between 0 and 4096, got {self.choices}")
         _require(self.features >= 3, f"model.features must be at least 3 (the RGB), got {self.features}")
         _require(
             self.depth_layers >= 2, "model.depth_layers must be at least 2: one shared, one of the part's own"

@@ -29,6 +29,43 @@ def latent_parameters(identity: Identity) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class ChoiceLayout:
+    """How latent parameters [n] say which options a head chose: in every group the one with the largest sum of its
+    share's logarithm and the Gumbel number whose normal score lies along its direction.
+
+    Attributes:
+        directions: [N, n] float32.
+        shares: [N] float32, of the population.
+        groups: [N] int64, from 0.
+    """
+
+    directions: np.ndarray
+    shares: np.ndarray
+    groups: np.ndarray
+
+
+def choice_layout() -> ChoiceLayout:
+    """The options of all traits that are choices, in the order of `traits`."""
+    population = _population()
+    scores = np.linalg.inv(population.whitening).T
+    directions, shares, groups, column = [], [], [], 0
+    for trait in traits():
+        if trait.name not in population.shares:
+            column += 1
+            continue
+        options = population.shares[trait.name]
+        directions.append(scores[column : column + len(options)])
+        groups += [len(shares)] * len(options)
+        shares.append(options)
+        column += len(options)
+    return ChoiceLayout(
+        np.concatenate(directions).astype(np.float32),
+        np.concatenate(shares).astype(np.float32),
+        np.array(groups),
+    )
+
+
+@dataclass(frozen=True)
 class _Population:
     """Sorted values of every number, shares of every choice, and what makes their scores uncorrelated."""
 

@@ -100,7 +100,7 @@ class Generator(nn.Module):
         self.config = config
         self.schema = schema.united() if config.parts == "one" else schema
         limits = loosened(self.schema) if config.depth_trunk == "shape" else self.schema
-        self.mapping = Mapping(config.latent, config.mapping_layers)
+        self.mapping = Mapping(config.latent, config.mapping_layers, config.choices)
         self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)
         self.upsampler = Upsampler(config)
@@ -135,7 +135,7 @@ class Generator(nn.Module):
         self.shell_width.fill_(max(width, texel))
 
     def map(self, z: Tensor, psi: float = 1.0) -> Codes:
-        """W+ codes of z [B, latent], every part with the same w, truncated by psi."""
+        """W+ codes of z [B, latent], every part with the same w, truncated by psi (see Mapping)."""
         w = self.mapping(z, psi)
         parts = len(self.schema.foreground)
         return Codes(w, w[:, None].expand(-1, parts, -1), w[:, None].expand(-1, parts + 1, -1))

@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from ssgan_core.layers import gaussian_blur
 from ssgan_core.parsing.appearance import bare_shoulders, luminance, marked_skin, retextured, retoned
 from ssgan_core.parsing.chance import happens, normal, number, whole
+from ssgan_core.parsing.full_hair import full_hair
 from ssgan_core.parsing.textures import shape, texture
 from ssgan_core.parts import PartSchema
 
@@ -40,6 +41,7 @@ def augment(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generator) 
     images, masks = _mirrored(images, masks, schema, draw)
     images, masks = _moved(images, masks, draw)
     images, masks = bare_shoulders(images, masks, schema, draw)
+    images, masks = full_hair(images, masks, schema, draw)
     images = retextured(images, masks, schema, draw)
     images = marked_skin(images, masks, schema, draw)
     images = retoned(images, masks, schema, draw)
@@ -63,13 +65,10 @@ def _mirrored(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generator
 
 
 def _moved(images: Tensor, masks: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
-    """Rotate, scale, stretch, shift and warp. Beyond the frame the picture goes on somehow and has no truth.
-
-    Portraits are enlarged rather than shrunk: data sets of photos are cut more tightly than ours.
-    """
+    """Rotate, scale, stretch, shift and warp. Beyond the frame the picture goes on somehow and has no truth."""
     batch, size = len(images), images.shape[-1]
     angle = normal(draw, math.radians(12), batch)
-    zoom = (normal(draw, 0.18, batch) - 0.09).exp()
+    zoom = (normal(draw, 0.18, batch) - 0.02).exp()
     stretch = normal(draw, 0.04, batch).exp()
     shift = normal(draw, 0.12, batch, 2)
     rows = torch.stack(

@@ -25,6 +25,9 @@ _RAREST = 8.0  # largest weight of a part in the cross-entropy
 # Parts that lie on the skin of every face. They weigh what skin weighs: with more, their borders move outwards wherever
 # the parser is in doubt, which it is on photos.
 _ON_SKIN = [PORTRAIT.names.index(name) for name in ("eyes", "brows", "mouth", "nose")]
+# Hair fills twice as much of photos as of our portraits, most of which have it short.
+_HAIR = PORTRAIT.names.index("hair")
+_HAIR_GROUPS, _MUCH_HAIR = 5, 0.35
 # Parts whose borders annotators smooth. The others are thin, or end where an edge is.
 _SMOOTH = [PORTRAIT.names.index(name) for name in ("background", "skin", "hair", "neck", "cloth")]
 
@@ -86,8 +89,8 @@ class TrainingData:
         self.part_weights = (rarity / (shares * rarity).sum()).clamp_max(_RAREST)
         # A portrait is drawn as often as the rarest part that it shows asks for: glasses, hats and earrings.
         shown = (pixels > 0).float()
-        odds = shown * shown.mean(0).clamp_min(1e-6) ** -_RARITY
-        self._odds = odds.amax(1)[self._trained]
+        odds = (shown * shown.mean(0).clamp_min(1e-6) ** -_RARITY).amax(1)
+        self._odds = (odds * _evened(pixels[:, _HAIR] / pixels.sum(1)))[self._trained]
 
     def batch(self, count: int, small: bool, draw: Generator) -> tuple[Tensor, Tensor]:
         """Random portraits: images [B, 3, S, S] in [0, 1] and ids [B, S, S] int64, at half size if `small`."""
@@ -98,6 +101,12 @@ class TrainingData:
         # Any of the four: one and the same would shift all masks by half a pixel.
         row, column = torch.randint(0, 2, (2,), generator=draw).tolist()
         return down2(images), masks[:, row::2, column::2]
+
+
+def _evened(hair: Tensor) -> Tensor:
+    """Odds [N] at which little, some and much hair, shares [N] of the pictures, come about equally often."""
+    group = (hair * _HAIR_GROUPS / _MUCH_HAIR).long().clamp_max(_HAIR_GROUPS - 1)
+    return 1 / torch.bincount(group, minlength=_HAIR_GROUPS).float()[group]
 
 
 def annotated(mask: Tensor) -> Tensor:

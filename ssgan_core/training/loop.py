@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ssgan_core.config import Config
+from ssgan_core.errors import SsganError
 from ssgan_core.files import sweep_temporaries
 from ssgan_core.progress import Progress, silent
 from ssgan_core.rendering.render import NotFiniteError
@@ -24,7 +25,7 @@ from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
 from ssgan_core.training.trainer import Trainer
 from ssgan_core.training.united import as_parts
-from ssgan_core.training.warmup import known_numbers
+from ssgan_core.training.warmup import known_choices, known_numbers
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ def train(
     if resumed:
         state.restore(run)
         ranks.from_first(lambda: runs.rewind_stats(run, state.images))
-    elif origin is not None:
-        origin.fill(state)
+    else:
+        _begin(state, config, source, origin)
 
     def measuring(done: int, total: int, note: str = "") -> None:
         progress(state.images, schedule.total_images, f"measuring the data, {done} of {total}")
@@ -94,11 +95,8 @@ def train(
             in_plane=config.model.lifting == "none",
         )
     )
-    if not resumed and origin is None:
-        if config.training.layout_prior:
-            state.set_layout(facts.layout)
-        if config.training.uses_truth:
-            state.read_first(known_numbers(config, source.parameter_count()))
+    if not resumed and origin is None and config.training.layout_prior:
+        state.set_layout(facts.layout)
     if not resumed:
         state.set_shell_width(schedule.shell_width(state.age))
     ranks.broadcast(state.tensors())
@@ -123,6 +121,23 @@ def train(
             break
     log.close()
     return ranks.from_first(lambda: _left_behind(run, config, state))
+
+
+def _begin(state: TrainingState, config: Config, source: TrainingSource, origin: Origin | None) -> None:
+    """Make fresh weights those that the run begins with, but for what the data's facts decide."""
+    truth = config.training.uses_truth
+    if truth and config.model.choices:
+        state.set_choices(known_choices(config, source.parameter_count()))
+    if origin is not None:
+        origin.fill(state)
+    elif truth:
+        state.read_first(known_numbers(config, source.parameter_count()))
+    choices = state.generator.mapping.choices
+    if choices is not None and not choices.known:
+        raise SsganError(
+            f"model.choices is {config.model.choices}, but neither data nor first weights say which options these are",
+            "train with truth (training.warmup_kimg), or set model.choices=0",
+        )
 
 
 def _prepared(run: Path, config: Config, source: TrainingSource, origin: Origin | None) -> bool:

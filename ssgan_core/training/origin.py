@@ -29,6 +29,7 @@ _FREE = {"shell_width", "uniform_boundaries", "importance_boundaries", "backend"
 _SIZES = {"resolution", "render_resolution", "part_resolution"}
 _SCALES = "upsampler.scales."
 _LAYOUT = "parts.layout_prior"
+_CHOICES = "mapping.choices.", ("mapping.chosen.", "mapping.choice_means")
 
 
 class Origin(Protocol):
@@ -76,10 +77,18 @@ class FromModel:
     def fill(self, state: TrainingState) -> None:
         _check_parts(self.path, self.model.metadata.get("parts"), state.generator.schema)
         _check_settings(
-            self.path, config_to_json(self.config), config_to_json(state.generator.config), _FREE | _SIZES
+            self.path,
+            config_to_json(self.config),
+            config_to_json(state.generator.config),
+            _FREE | _SIZES | (set() if self.config.choices else {"choices"}),
         )
         wanted = state.generator.state_dict()
         found = dict(self.model.tensors)
+        if not self.config.choices:
+            # The mapping begins with what it knew, and learns to listen to choices.
+            described, heard = _CHOICES
+            found |= {name: t for name, t in wanted.items() if name.startswith(described)}
+            found |= {name: torch.zeros_like(t) for name, t in wanted.items() if name.startswith(heard)}
         if _LAYOUT in found and found[_LAYOUT].ndim == 3:
             found[_LAYOUT] = resize_bilinear(found[_LAYOUT][None], wanted[_LAYOUT].shape[-1])[0]
         for name, fresh in wanted.items():

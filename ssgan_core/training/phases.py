@@ -159,7 +159,7 @@ class Phases:
         z = torch.randn(2 * count, self.config.model.latent, generator=rng).to(self.device)
         codes = self.generator.map(z)
         if track:
-            self.generator.mapping.track(codes.base.detach())
+            self.generator.mapping.track(z, codes.base.detach())
         return mix_codes(codes[:count], codes[count:], self.config.training.mixing, rng)
 
     def judged(self, output: Output, images_seen: int) -> tuple[Tensor, Tensor]:

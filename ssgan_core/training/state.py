@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ssgan_core.checkpoints import load_state, save_model, save_state
 from ssgan_core.config import Config, config_to_json
 from ssgan_core.errors import SsganError
+from ssgan_core.heads.latent import ChoiceLayout
 from ssgan_core.layers import place
 from ssgan_core.model.discriminator import Discriminator
 from ssgan_core.model.generator import Generator
@@ -91,6 +92,23 @@ class TrainingState:
         """Start with a mapping that reads the first numbers of z only (see Mapping.read_first)."""
         for generator in (self.generator, self.average):
             generator.mapping.read_first(count)
+
+    def set_choices(self, layout: ChoiceLayout) -> None:
+        """Tell the mapping which options z chooses among.
+
+        Raises:
+            SsganError: the recipe counts others.
+        """
+        for generator in (self.generator, self.average):
+            choices, options = generator.mapping.choices, len(layout.shares)
+            if choices is None or len(choices.shares) != options:
+                raise SsganError(
+                    f"model.choices is {generator.config.choices}, but the data's heads choose among {options} options",
+                    f"--set model.choices={options}",
+                )
+            choices.describe(
+                *(torch.from_numpy(x) for x in (layout.directions, layout.shares, layout.groups))
+            )
 
     def set_shell_width(self, width: float) -> None:
         """Set the shells' width in world units."""

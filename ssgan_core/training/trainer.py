@@ -123,11 +123,11 @@ class Trainer:
 
     def _update_generator(self) -> None:
         state = self.state
-        # The mean of w is tracked on each rank's own samples; averaged, it is that of all.
+        # The means of w are tracked on each rank's own samples; averaged, they are those of all.
         lr = self.schedule.generator_lr(state.images)
         for group in state.generator_optimiser.param_groups:
             group["lr"] = lr * (self.schedule.mapping_speed(state.images) if group["mapping"] else 1)
-        self._update(state.generator_optimiser, [state.generator.mapping.mean])
+        self._update(state.generator_optimiser, state.generator.mapping.tracked())
 
     def _update_discriminator(self, alongside: Sequence[Tensor] = ()) -> None:
         for group in self.state.discriminator_optimiser.param_groups:

@@ -18,6 +18,7 @@ from torch import Tensor
 from ssgan_core import losses
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
+from ssgan_core.heads.latent import ChoiceLayout, choice_layout
 from ssgan_core.layers import box_average
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Output
@@ -48,14 +49,9 @@ class Warmup:
     """
 
     def __init__(self, phases: Phases, parameter_count: int, part_areas: Tensor, labels: Tensor) -> None:
-        latent = phases.config.model.latent
         # A generator that no camera turns must be told in z which way a head is seen.
         self.pose = None if phases.generator.has_depth else PoseScores(labels)
-        if known_numbers(phases.config, parameter_count) > latent:
-            raise SsganError(
-                f"model.latent {latent} is too small for {parameter_count} generating parameters"
-                + (" and a pose" if self.pose else "")
-            )
+        _check_room(phases.config, parameter_count)
         self.phases = phases
         balance = part_areas.clamp(min=1e-4).rsqrt()
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
@@ -108,8 +104,9 @@ class Warmup:
         seen_from = slice(known + 1, known + 3)
         if self.pose is not None:
             z[:, seen_from] = self.pose(batch.labels.cpu())
-        codes = generator.map(z.to(self.phases.device))
-        generator.mapping.track(codes.base.detach())
+        z = z.to(self.phases.device)
+        codes = generator.map(z)
+        generator.mapping.track(z, codes.base.detach())
         foreign = (torch.rand(len(z), 1, generator=rng) < _FOREIGN_BASE).to(codes.base.device)
         if self.pose is not None:
             return self._posed(codes, z, foreign, seen_from, views_a_head(batch))
@@ -169,6 +166,30 @@ def known_numbers(config: Config, parameter_count: int) -> int:
     Its parameters, whether it is mirrored and, for a generator that no camera turns, two angles.
     """
     return parameter_count + (3 if config.model.lifting == "none" else 1)
+
+
+def known_choices(config: Config, parameter_count: int) -> ChoiceLayout:
+    """How the parameters of synthetic heads say what these chose.
+
+    Raises:
+        SsganError: so many parameters are those of other heads than this version draws, or z has no room for them.
+    """
+    _check_room(config, parameter_count)
+    layout = choice_layout()
+    if (drawn := layout.directions.shape[1]) != parameter_count:
+        raise SsganError(
+            f"the data's heads have {parameter_count} generating parameters, those of this version {drawn}",
+            "set model.choices=0, or render the data anew with 'ssgan synth'",
+        )
+    return layout
+
+
+def _check_room(config: Config, parameter_count: int) -> None:
+    if known_numbers(config, parameter_count) > config.model.latent:
+        raise SsganError(
+            f"model.latent {config.model.latent} is too small for {parameter_count} generating parameters"
+            + (" and a pose" if config.model.lifting == "none" else "")
+        )
 
 
 def views_a_head(batch: Batch) -> int:

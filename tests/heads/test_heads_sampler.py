@@ -1,10 +1,11 @@
 import dataclasses
+import itertools
 from collections import Counter
 from statistics import NormalDist
 
 import numpy as np
 
-from ssgan_core.heads.latent import _choice_scores, latent_parameters
+from ssgan_core.heads.latent import _choice_scores, choice_layout, latent_parameters
 from ssgan_core.heads.sampler import (
     EARRINGS,
     GLASSES,
@@ -12,6 +13,7 @@ from ssgan_core.heads.sampler import (
     HATS,
     Identity,
     sample_identity,
+    traits,
 )
 
 
@@ -39,6 +41,20 @@ def test_latent_parameters_repeat_and_tell_people_apart():
     first, again, other = (latent_parameters(sample_identity(2, index)) for index in (7, 7, 8))
     assert np.array_equal(first, again)
     assert np.abs(first - other).mean() > 0.5
+
+
+def test_the_layout_reads_every_choice_off_the_latent_parameters():
+    layout = choice_layout()
+    starts = np.searchsorted(layout.groups, np.arange(layout.groups[-1] + 2))
+    assert np.allclose(np.add.reduceat(layout.shares, starts[:-1]), 1)
+    choices = [trait.name for trait in traits() if "choices" in trait.metadata]
+    for index in range(100):
+        person = sample_identity(4, index)
+        scores = layout.directions @ latent_parameters(person)
+        gumbel = -np.log(-np.log([NormalDist().cdf(float(score)) for score in scores]))
+        values = np.log(layout.shares) + gumbel
+        read = [int(values[a:b].argmax()) for a, b in itertools.pairwise(starts)]
+        assert read == [getattr(person, name) for name in choices]
 
 
 def test_choices_can_be_read_off_their_scores():

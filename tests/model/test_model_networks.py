@@ -91,7 +91,7 @@ def test_truncation_moves_codes_towards_their_mean():
     z = torch.randn(512, 8)
     w = mapping(z)
     for _ in range(3000):
-        mapping.track(w)
+        mapping.track(z, w)
     torch.testing.assert_close(mapping.mean, w.mean(0), atol=1e-2, rtol=0)
     torch.testing.assert_close(mapping(z, 0.0), mapping.mean.expand_as(w))
     torch.testing.assert_close(mapping(z, 0.5), (w + mapping.mean) / 2)

@@ -12,7 +12,7 @@ from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.parsing.agreement import Agreement
 from ssgan_core.parsing.augmentation import IGNORED, augment
-from ssgan_core.parsing.data import TrainingData
+from ssgan_core.parsing.data import TrainingData, _evened
 from ssgan_core.parsing.parser import FaceParser, save_parser
 from ssgan_core.parsing.training import ParserTraining, Recipe, parsing_loss, train
 from ssgan_core.parts import PORTRAIT
@@ -124,6 +124,12 @@ def test_rare_parts_weigh_more_up_to_a_limit_but_for_those_on_skin(data):
     assert len(data.held_out) == 1
     assert data.facts["portraits"] == data.facts["people"] == PEOPLE
     assert data.facts["seeds"] == ["7"]
+
+
+def test_much_hair_is_drawn_as_often_as_little():
+    share = torch.tensor([0.01] * 6 + [0.1] * 3 + [0.5])  # three groups
+    odds = _evened(share)
+    assert odds[:6].sum() == pytest.approx(odds[6:9].sum()) == pytest.approx(odds[9].item())
 
 
 def test_low_precision_changes_a_step_a_little(data):

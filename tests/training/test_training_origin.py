@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from recipes import recipe
@@ -9,6 +10,7 @@ from recipes import recipe
 from ssgan_core.checkpoints import load_model, write_tensors
 from ssgan_core.config import load_config
 from ssgan_core.errors import SsganError
+from ssgan_core.heads.latent import ChoiceLayout
 from ssgan_core.layers import up2
 from ssgan_core.parts import PORTRAIT, PartSchema
 from ssgan_core.synthesis import load_generator
@@ -98,6 +100,47 @@ def test_other_sizes_and_parts_are_named(begun):
     schema = PartSchema((*PORTRAIT.parts[:3], moved, *PORTRAIT.parts[4:]))
     with pytest.raises(SsganError, match="the part 'brows' in another window or depth"):
         FromModel.open(begun).fill(fresh(schema=schema))
+
+
+def test_a_model_that_was_told_z_alone_learns_to_hear_choices(heads, begun, tmp_path, monkeypatch):
+    layout = ChoiceLayout(np.eye(2, 1, dtype=np.float32), np.full(2, 0.5, np.float32), np.zeros(2, np.int64))
+    monkeypatch.setattr("ssgan_core.training.warmup.choice_layout", lambda: layout)
+    origin, told = FromModel.open(begun), {"choices": 2}
+    config = recipe(None, told, kimg=0.004, warmup_kimg=0.004)
+    first = train(heads, config, tmp_path / "first", device=CPU, origin=origin, should_stop=lambda: True)
+    tensors = load_model(first.model).tensors
+    assert tensors["mapping.choices.directions"][:, 0].tolist() == [1, 0]
+    assert 0 < tensors["mapping.chosen.weight"].abs().max() < 1  # of zero, one step
+    # Those who begin with such a model need neither truth nor known heads.
+    later = train(
+        heads,
+        recipe(None, told, kimg=0.004),
+        tmp_path / "later",
+        device=CPU,
+        origin=FromModel.open(tmp_path / "first"),
+    )
+    assert torch.equal(
+        load_model(later.model).tensors["mapping.choices.directions"], tensors["mapping.choices.directions"]
+    )
+    with pytest.raises(SsganError, match=r"model\.choices is 2 in .*, but 0 in the recipe"):
+        FromModel.open(tmp_path / "first").fill(fresh())
+
+
+def test_choices_that_nobody_described_or_that_are_others(heads, begun, tmp_path, monkeypatch):
+    def begin(name, origin=None, **settings):
+        train(heads, recipe(None, {"choices": 2}, **settings), tmp_path / name, device=CPU, origin=origin)
+
+    for name, origin in (("random", None), ("model", FromModel.open(begun))):
+        with pytest.raises(SsganError, match="neither data nor first weights say"):
+            begin(name, origin)
+    with pytest.raises(SsganError, match="have 1 generating parameters, those of this version 170"):
+        begin("count", warmup_kimg=0.004)
+    layout = ChoiceLayout(
+        np.eye(3, 1, dtype=np.float32), np.full(3, 1 / 3, np.float32), np.zeros(3, np.int64)
+    )
+    monkeypatch.setattr("ssgan_core.training.warmup.choice_layout", lambda: layout)
+    with pytest.raises(SsganError, match=r"model\.choices is 2, but the data's heads choose among 3 options"):
+        begin("options", warmup_kimg=0.004)
 
 
 def test_weights_that_do_not_fit_their_own_recipe_are_named(begun, tmp_path):

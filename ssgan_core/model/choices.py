@@ -1,0 +1,59 @@
+"""Which options a head chooses (a hairstyle, whether there is a hat), told to the mapping beside z."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_LEAST_TAIL = 1e-4  # of a uniform number: its Gumbel score stays finite
+
+
+class Choices(nn.Module):
+    """z [B, latent] -> N numbers [B, N] that say which option is chosen in every group of options.
+
+    A choice is the largest of log p_k + g_k over a group's options, with their shares p and independent Gumbel
+    numbers g (Maddison et al., "A* Sampling", 2014); N(0, I) holds their normal scores along fixed directions. So a
+    random z chooses options as often as the data does. A network that reads z alone would have to find those
+    regions from examples, of which rare options have few: a hat is one head in twelve. Here they are computed.
+
+    A number is that of a one-hot code less its mean, over the root of the share: all groups have similar variance.
+    It changes where another option becomes the largest, and has no gradient.
+
+    Attributes:
+        directions: [N, latent] along which z holds the options' normal scores.
+        shares: [N] how often each is chosen; sums to one over a group.
+        groups: [N] int64, the group that each option belongs to, counted from 0.
+    """
+
+    def __init__(self, count: int, latent: int) -> None:
+        super().__init__()
+        self.register_buffer("directions", torch.zeros(count, latent))
+        self.register_buffer("shares", torch.full((count,), 1 / count))
+        self.register_buffer("groups", torch.zeros(count, dtype=torch.int64))
+        self.directions: Tensor
+        self.shares: Tensor
+        self.groups: Tensor
+
+    @property
+    def known(self) -> bool:
+        """Whether somebody said which options there are."""
+        return bool(self.directions.any())
+
+    @torch.no_grad()
+    def describe(self, directions: Tensor, shares: Tensor, groups: Tensor) -> None:
+        """Say which options there are; of `directions` [N, n] the first n numbers of z are meant."""
+        self.directions.zero_()
+        self.directions[:, : directions.shape[1]] = directions
+        self.shares.copy_(shares)
+        self.groups.copy_(groups)
+
+    @torch.no_grad()
+    def forward(self, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):  # a rounded score could choose another option
+            scores = z.float() @ self.directions.float().T
+        uniform = torch.special.ndtr(scores).clamp(_LEAST_TAIL, 1 - _LEAST_TAIL)
+        values = self.shares.log() - (-uniform.log()).log()
+        best = torch.full_like(values, -torch.inf)
+        best.scatter_reduce_(1, self.groups.expand_as(values), values, "amax")
+        chosen = values >= best.gather(1, self.groups.expand_as(values))
+        return (chosen.float() - self.shares) * self.shares.rsqrt()
