@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 from ssgan_core.errors import SsganError
 
 _TEMPORARY_PREFIX = ".ssgan-tmp-"
+# Seconds to wait for a folder: processes that were killed, and their children, may take a moment to end.
+_PATIENCE = 3.0
 
 
 def _umask() -> int:
@@ -106,6 +109,58 @@ def sweep_temporaries(folder: Path) -> None:
     for stray in Path(folder).glob(_TEMPORARY_PREFIX + "*"):
         with suppress(OSError):
             stray.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it, unless they are there.
+
+    Raises:
+        SsganError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same from writing into an existing folder; the lock ends with the process.
+
+    File systems without locks, and Windows, are not guarded.
+
+    Raises:
+        SsganError: another process has it and kept it for seconds, or the folder cannot be opened.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        until = time.monotonic() + _PATIENCE
+        while not _locked(handle):
+            if time.monotonic() > until:
+                raise SsganError(
+                    f"another process is writing into {folder}",
+                    "wait until it has ended, or name another folder",
+                )
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Whether the lock of an open folder is ours, or there are no locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
 
 
 def cannot_write(path: Path, error: OSError) -> SsganError:

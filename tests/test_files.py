@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from subprocess import PIPE, Popen
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from ssgan_core.errors import SsganError
 from ssgan_core.files import (
     atomic_path,
+    owned,
     parse_json,
     read_json,
     sha256,
@@ -160,3 +162,22 @@ def test_read_json_reports_missing_and_large_files(tmp_path):
 def test_sha256_of_known_content(tmp_path):
     write_bytes(tmp_path / "x", b"abc")
     assert sha256(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("ssgan_core.files._PATIENCE", 0.2)
+    code = (
+        "import sys; from pathlib import Path; from ssgan_core.files import owned\n"
+        "with owned(Path(sys.argv[1])): print(1, flush=True); input()"
+    )
+    with Popen([sys.executable, "-c", code, str(tmp_path)], stdin=PIPE, stdout=PIPE) as other:
+        assert other.stdout.readline() == b"1\n"
+        with pytest.raises(SsganError, match="another process is writing into"), owned(tmp_path):
+            pass
+        other.kill()
+    with owned(tmp_path), pytest.raises(SsganError), owned(tmp_path):
+        pass
+    with owned(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+    with pytest.raises(SsganError, match="cannot write"), owned(tmp_path / "missing"):
+        pass

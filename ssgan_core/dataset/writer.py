@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,7 @@ from ssgan_core.dataset.layout import (
     parse_journal,
 )
 from ssgan_core.errors import SsganError
-from ssgan_core.files import cannot_write, read_json, sweep_temporaries, write_bytes, write_json
+from ssgan_core.files import cannot_write, owned, read_json, sweep_temporaries, write_bytes, write_json
 from ssgan_core.parts import PartSchema
 from ssgan_core.pictures import encode_mask, encode_png, read_ids, save_depth16
 
@@ -38,7 +39,8 @@ class DatasetWriter:
 
     An entry's files are written first, each atomically; then one line is appended to meta.jsonl, the journal:
     what has its line there is complete, all else does not count and is written over. Opening the folder
-    again goes on where it was left; a torn last line of the journal is dropped. One process at a time.
+    again goes on where it was left; a torn last line of the journal is dropped. One process at a time; others are
+    refused.
 
     As a context manager it calls `finish` when its block ends well, and only closes the journal otherwise.
 
@@ -48,7 +50,8 @@ class DatasetWriter:
         resolution: side of all pictures in pixels.
 
     Raises:
-        SsganError: the folder holds something else, another schema or another resolution, or is not writable.
+        SsganError: the folder holds something else, another schema or another resolution, is not writable, or another
+            process writes into it.
     """
 
     def __init__(self, folder: Path, schema: PartSchema, resolution: int) -> None:
@@ -56,19 +59,23 @@ class DatasetWriter:
         self.schema = schema
         self.resolution = resolution
         self._entries: dict[str, dict[str, Any]] = {}
-        if self._is_begun():
-            self._check_same_schema()
-        else:
-            write_json(self.folder / PARTS_FILE, schema.to_json())
-        for kind in (IMAGES, MASKS, DEPTH):
-            for place, _, _ in os.walk(self.folder / kind):
-                sweep_temporaries(Path(place))
-        sweep_temporaries(self.folder)
-        try:
-            self._journal = self._open_journal()
-        except OSError as error:
-            raise cannot_write(self.folder / META_FILE, error) from error
-        self._check_same_resolution()
+        with ExitStack() as opened:
+            if self._is_begun():
+                self._check_same_schema()
+            else:
+                write_json(self.folder / PARTS_FILE, schema.to_json())
+            opened.enter_context(owned(self.folder))
+            for kind in (IMAGES, MASKS, DEPTH):
+                for place, _, _ in os.walk(self.folder / kind):
+                    sweep_temporaries(Path(place))
+            sweep_temporaries(self.folder)
+            try:
+                self._journal = self._open_journal()
+            except OSError as error:
+                raise cannot_write(self.folder / META_FILE, error) from error
+            opened.callback(lambda: self._journal.close())
+            self._check_same_resolution()
+            self._opened = opened.pop_all()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -185,8 +192,8 @@ class DatasetWriter:
         write_json(self.folder / LABELS_FILE, {"labels": rows})
 
     def close(self) -> None:
-        """Close the journal without finishing."""
-        self._journal.close()
+        """Close the journal without finishing, and let others write."""
+        self._opened.close()
 
     def __enter__(self) -> DatasetWriter:
         return self
@@ -239,7 +246,6 @@ class DatasetWriter:
         for name in self._entries:
             stored = len(read_ids(self.folder / mask_file(name)))
             if stored != self.resolution:
-                self.close()
                 raise SsganError(
                     f"{self.folder} was begun with {stored} x {stored} pixels, not {self.resolution}",
                     "name another folder or the same size",

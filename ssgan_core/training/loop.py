@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
-from ssgan_core.files import sweep_temporaries
+from ssgan_core.files import make_folder, owned, sweep_temporaries
 from ssgan_core.progress import Progress, silent
 from ssgan_core.rendering.render import NotFiniteError
 from ssgan_core.training import runs
@@ -69,13 +70,29 @@ def train(
         should_stop: all ranks stop after the step in which one of them says so.
 
     Raises:
-        SsganError: run, data, origin and recipe do not belong together, or training diverged.
+        SsganError: run, data, origin and recipe do not belong together, another process writes into the run folder, or
+            training diverged.
     """
     ranks.check_batch(config.training.batch, config.discriminator.group)
     source = as_parts(source, config.model.parts)
+    with ExitStack() as held:
+        resumed = ranks.from_first(lambda: _prepared(run, config, source, origin, held))
+        return _train(source, config, run, resumed, device, ranks, origin, progress, should_stop)
+
+
+def _train(
+    source: TrainingSource,
+    config: Config,
+    run: Path,
+    resumed: bool,
+    device: torch.device,
+    ranks: Ranks,
+    origin: Origin | None,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> TrainingResult:
     schedule = Schedule(config)
     total, batch_size = schedule.total_images, config.training.batch
-    resumed = ranks.from_first(lambda: _prepared(run, config, source, origin))
     state = TrainingState.create(config, source.schema, device)
     if resumed:
         state.restore(run)
@@ -140,8 +157,12 @@ def _begin(state: TrainingState, config: Config, source: TrainingSource, origin:
         )
 
 
-def _prepared(run: Path, config: Config, source: TrainingSource, origin: Origin | None) -> bool:
-    """Make the run folder this run's own; whether there is a state to resume from."""
+def _prepared(
+    run: Path, config: Config, source: TrainingSource, origin: Origin | None, held: ExitStack
+) -> bool:
+    """Make the run folder this run's own, and this process's while `held`; whether there is a state to resume from."""
+    make_folder(run)
+    held.enter_context(owned(run))
     runs.claim(run, config, source, None if origin is None else origin.describe())
     sweep_temporaries(run)
     resumed = (run / runs.STATE_NAME).exists()

@@ -80,6 +80,20 @@ def _write_two_and_stop(folder):
         raise KeyboardInterrupt
 
 
+def test_two_writers_of_one_folder_would_mix_their_entries(tmp_path, monkeypatch):
+    monkeypatch.setattr("ssgan_core.files._PATIENCE", 0.1)
+    with DatasetWriter(tmp_path, PORTRAIT, SIZE) as writer:
+        (tmp_path / ".ssgan-tmp-being-written").touch()
+        with pytest.raises(SsganError, match="another process is writing"):
+            DatasetWriter(tmp_path, PORTRAIT, SIZE)
+        assert (tmp_path / ".ssgan-tmp-being-written").exists()
+        writer.add("a", *entry(0))
+    with pytest.raises(SsganError, match="was begun with 8 x 8"):
+        DatasetWriter(tmp_path, PORTRAIT, 2 * SIZE)
+    with DatasetWriter(tmp_path, PORTRAIT, SIZE) as writer:
+        assert len(writer) == 1
+
+
 def test_a_torn_line_and_stray_files_of_a_kill_are_dropped(tmp_path):
     with DatasetWriter(tmp_path, PORTRAIT, SIZE) as writer:
         writer.add("00000/a", *entry(1))

@@ -17,6 +17,7 @@ from ssgan_core import cameras
 from ssgan_core.checkpoints import load_model
 from ssgan_core.config import config_to_json
 from ssgan_core.errors import SsganError
+from ssgan_core.files import owned
 from ssgan_core.layers import has_fast_bf16
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.training import runs
@@ -154,6 +155,14 @@ def test_successive_views_of_a_head_are_recognised(heads):
     assert views([1.0, 1, 1, 1], [no] * 4) == 4
     assert views([1.0, 1, 1, 2], [no] * 4) == 1
     assert views([1.0, 2, 3, 4], [no] * 4) == 1
+
+
+def test_a_run_that_another_process_trains_is_left_alone(heads, tmp_path, monkeypatch):
+    monkeypatch.setattr("ssgan_core.files._PATIENCE", 0.1)
+    tmp_path.joinpath("run").mkdir()
+    with owned(tmp_path / "run"), pytest.raises(SsganError, match="another process is writing"):
+        train(heads, recipe(), tmp_path / "run", device=CPU)
+    assert list(tmp_path.joinpath("run").iterdir()) == []
 
 
 @pytest.mark.parametrize("warmup_kimg", [0.0, 0.004])
