@@ -104,9 +104,11 @@ class TrainingData:
 
 
 def _evened(hair: Tensor) -> Tensor:
-    """Odds [N] at which little, some and much hair, shares [N] of the pictures, come about equally often."""
+    """Odds [N] that bring little, some and much hair, shares [N] of the pictures, half the way to equally often.
+
+    All the way would leave few ears in sight."""
     group = (hair * _HAIR_GROUPS / _MUCH_HAIR).long().clamp_max(_HAIR_GROUPS - 1)
-    return 1 / torch.bincount(group, minlength=_HAIR_GROUPS).float()[group]
+    return torch.bincount(group, minlength=_HAIR_GROUPS).float()[group] ** -0.5
 
 
 def annotated(mask: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from ssgan_core.layers import gaussian_blur
 from ssgan_core.parsing.chance import happens, normal, number, whole
 from ssgan_core.parts import PartSchema
 
-_PROBABILITY = 0.5
+_PROBABILITY = 0.3
 _FEW = 60  # pixels of hair or skin below which there is no head to speak of
 _HATS = 0.3  # share of the portraits with hats that get hair below them
 _BEHIND = ("background", "neck", "cloth")
@@ -45,9 +45,9 @@ def full_hair(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generator
         if (mask == schema.names.index("hat")).any() and not happens(draw, _HATS, 1):
             continue
         style = _Style.of(face, own | face, draw)
-        covered = _BEHIND if happens(draw, 0.5, 1) else _BEHIND + _EARS
+        covered = _BEHIND if happens(draw, 0.7, 1) else _BEHIND + _EARS
         grown = style.outline & _is_one_of(mask, covered, schema) & ~style.parted
-        if happens(draw, 0.6, 1):
+        if happens(draw, 0.4, 1):
             grown |= _fringe(style, draw) & _is_one_of(mask, _FACE, schema) & style.outline
         painted = _painted(style, image[:, own].mean(1), draw)
         alike = grown | own if happens(draw, 0.5, 1) else grown

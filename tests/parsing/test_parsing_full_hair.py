@@ -67,7 +67,7 @@ def test_what_becomes_hair_looks_like_it_and_nothing_else_becomes_anything():
     assert seen.max() <= 1
     before = (heads()[1] == ID["hair"]).float().mean().item()
     changed = [value for value in share if value != before]
-    assert 0.3 * len(share) < len(changed) < 0.7 * len(share)
+    assert 0.15 * len(share) < len(changed) < 0.5 * len(share)
     assert sum(changed) / len(changed) > 2 * before
     assert max(changed) > 0.35
     red, green, blue = torch.tensor(dark).mean(0)
