@@ -47,8 +47,9 @@ class Mapping(nn.Module):
             w = leaky_relu(layer(w))
         if psi == 1:
             return w
-        centre = self.mean if told is None else self.mean + told @ self.choice_means
-        return torch.lerp(centre.expand_as(w), w, psi)
+        with torch.autocast(z.device.type, enabled=False):
+            centre = self.mean if told is None else self.mean + told @ self.choice_means
+            return torch.lerp(centre.expand_as(w), w.float(), psi)
 
     @torch.no_grad()
     def track(self, z: Tensor, w: Tensor) -> None:
@@ -59,7 +60,8 @@ class Mapping(nn.Module):
             # In expectation told' (told @ means) is, group by group, how the mean of those that chose alike differs
             # from the mean of all.
             told = self.choices(z)
-            self.choice_means.lerp_(told.T @ (w - self.mean) / len(w), 1 - _TRACKING)
+            with torch.autocast(z.device.type, enabled=False):
+                self.choice_means.lerp_(told.T @ (w - self.mean) / len(w), 1 - _TRACKING)
 
     def tracked(self) -> list[Tensor]:
         """The running means."""

@@ -84,6 +84,9 @@ def test_truncation_keeps_choices_and_averages_the_rest():
     w = told @ torch.randn(5, LATENT) + 2
     for _ in range(3000):
         mapping.track(z, w)
+    with torch.autocast("cpu", torch.bfloat16):  # as trainings call it
+        assert mapping(z, 0.5).dtype == torch.float32
+        mapping.track(z, w)
     centres = mapping(z, 0.0)
     for option in range(5):
         chose = told[:, option] > 0
