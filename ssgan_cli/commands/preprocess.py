@@ -95,6 +95,15 @@ def preprocess(
             show_default="as the recipe says",
         ),
     ] = None,
+    balance_parts: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Training repeats portraits with rare parts up to so many times; kept with the data set.",
+            show_default="as the recipe says",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0 means one a core.")] = 0,
     weights_dir: Annotated[
         Path | None, typer.Option(help="Folder with the three networks, or with the wheel that holds them.")
@@ -144,8 +153,8 @@ def preprocess(
             workers=workers or None,
             progress=progress,
         )
-        if mirror is not None or balance_yaw is not None:
-            write_options(folder, mirror=mirror, balance_yaw=balance_yaw)
+        if (mirror, balance_yaw, balance_parts) != (None, None, None):
+            write_options(folder, mirror=mirror, balance_yaw=balance_yaw, balance_parts=balance_parts)
     again = f", {report.already} were there already" if report.already else ""
     what = "photos and faces" if faces is Faces.all else "photos"
     output.say(

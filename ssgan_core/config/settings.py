@@ -297,19 +297,22 @@ class DataOptions:
         mirror: show every image mirrored too (camera mirrored, left and right parts exchanged).
         balance_yaw: how many times an entry with a rare |yaw| is shown for one with a common |yaw|, at most;
             1 shows all equally often (see dataset.selection.yaw_copies).
+        balance_parts: how many times an entry that shows a rare part is shown, at most; 1 shows all equally often
+            (see dataset.selection.part_copies).
         skip_duplicates: of entries that `duplicate_of` declares to show the same, use the first only.
         where: conditions on columns of meta.jsonl that an entry must meet (see `conditions`).
     """
 
     mirror: bool = True
     balance_yaw: int = 1
+    balance_parts: int = 1
     skip_duplicates: bool = False
     where: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require(
-            1 <= self.balance_yaw <= 64, f"data.balance_yaw must lie between 1 and 64, got {self.balance_yaw}"
-        )
+        for name in ("balance_yaw", "balance_parts"):
+            most = getattr(self, name)
+            _require(1 <= most <= 64, f"data.{name} must lie between 1 and 64, got {most}")
         parse_conditions(self.where, "data.where")
 
 

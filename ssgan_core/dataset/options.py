@@ -1,6 +1,7 @@
 """options.json: how a data set is to be read, kept with it; a recipe's `data` section has the last word.
 
-It holds any of mirror, balance_yaw, skip_duplicates and where (config.DataOptions), and is checked as strictly.
+It holds any of mirror, balance_yaw, balance_parts, skip_duplicates and where (config.DataOptions), and is checked as
+strictly.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ def write_options(
     *,
     mirror: bool | None = None,
     balance_yaw: int | None = None,
+    balance_parts: int | None = None,
     skip_duplicates: bool | None = None,
     where: dict[str, Any] | None = None,
 ) -> Path:
@@ -34,6 +36,7 @@ def write_options(
     settings = {
         "mirror": mirror,
         "balance_yaw": balance_yaw,
+        "balance_parts": balance_parts,
         "skip_duplicates": skip_duplicates,
         "where": where,
     }

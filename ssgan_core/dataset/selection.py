@@ -61,6 +61,20 @@ def yaw_copies(labels: np.ndarray, most: int) -> np.ndarray:
     return (rank + 1) * shows[bins] // counts[bins] - rank * shows[bins] // counts[bins]
 
 
+def part_copies(dataset: PortraitDataset, most: int) -> np.ndarray:
+    """How many times to show each entry so that rare parts come more often, int64 [N], from 1 to `most`.
+
+    A part that a share p of the entries shows gets its entries shown 1 / sqrt(p) times, rounded; an entry with several
+    rare parts as often as the rarest asks for. All masks are read.
+    """
+    if most == 1:
+        return np.ones(len(dataset), np.int64)
+    parts = range(len(dataset.schema.parts))
+    shows = np.array([np.isin(parts, dataset.mask(index)) for index in range(len(dataset))])
+    wanted = np.maximum(shows.mean(0), 1 / len(dataset)) ** -0.5
+    return np.clip((shows * wanted).max(1).round(), 1, most).astype(np.int64)
+
+
 def _check_known(dataset: PortraitDataset, condition: Condition) -> None:
     rows = [dataset.meta(index) for index in range(len(dataset))]
     if any(condition.is_known(meta) for meta in rows):

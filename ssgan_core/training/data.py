@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from ssgan_core.cameras import mirror_label
 from ssgan_core.config import Config, DataOptions
 from ssgan_core.dataset.reader import PortraitDataset
-from ssgan_core.dataset.selection import select, yaw_copies
+from ssgan_core.dataset.selection import part_copies, select, yaw_copies
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PartSchema
 from ssgan_core.training.order import HeadOrder, Order, ShuffledOrder
@@ -158,7 +158,7 @@ class StoredPortraits:
         dataset = select(dataset, options)
         self.dataset = dataset
         self.ranks = ranks
-        copies = yaw_copies(dataset.labels, options.balance_yaw)
+        copies = yaw_copies(dataset.labels, options.balance_yaw) * part_copies(dataset, options.balance_parts)
         self.shown = np.concatenate([np.flatnonzero(copies > turn) for turn in range(copies.max())])
         bytes_each = dataset.resolution**2 * (4 + 4 * dataset.has_depth)
         self._cache: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray | None]] | None = (

@@ -39,9 +39,10 @@ def open_source(
     """
     if not data.startswith(PREFIX):
         return StoredPortraits(PortraitDataset.open(Path(data), size), options, ranks)
-    if options is not None and (options.where or options.balance_yaw != 1):
+    if options is not None and (options.where or options.balance_yaw != 1 or options.balance_parts != 1):
         raise SsganError(
-            "data.where and data.balance_yaw need a stored data set", "write one with 'ssgan synth'"
+            "data.where, data.balance_yaw and data.balance_parts need a stored data set",
+            "write one with 'ssgan synth'",
         )
     # Not imported above: a stored data set needs neither the renderer of the portraits nor its compiler.
     from ssgan_core.training.streaming.source import StreamedPortraits

@@ -133,8 +133,13 @@ def test_options_of_the_data_set_are_kept_with_it(ssgan, stub, fetched, tmp_path
     out.mkdir()
     assert ssgan("preprocess", tmp_path, out).exit_code == 0
     assert read_options(out) == {}
-    assert ssgan("preprocess", tmp_path, out, "--no-mirror", "--balance-yaw", "4").exit_code == 0
-    assert read_options(out) == {"mirror": False, "balance_yaw": 4}
+    assert (
+        ssgan(
+            "preprocess", tmp_path, out, "--no-mirror", "--balance-yaw", "4", "--balance-parts", "3"
+        ).exit_code
+        == 0
+    )
+    assert read_options(out) == {"mirror": False, "balance_yaw": 4, "balance_parts": 3}
 
 
 def test_offline_never_fetches(ssgan, fetched, tmp_path):

@@ -12,10 +12,11 @@ from ssgan_core.config import DataOptions, config_from_json, load_config
 from ssgan_core.dataset.options import read_options, write_options
 from ssgan_core.dataset.packing import pack
 from ssgan_core.dataset.reader import PortraitDataset
-from ssgan_core.dataset.selection import select, yaw_copies
+from ssgan_core.dataset.selection import part_copies, select, yaw_copies
 from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
+from ssgan_core.training.data import StoredPortraits
 
 BLANK = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
 
@@ -27,6 +28,29 @@ def make(folder, metas, depth=()):
             z_cam = np.full((8, 8), 2.5, np.float32) if name in depth else None
             writer.add(name, BLANK[0] + number, BLANK[1], cameras.label(0.01 * number, 0), meta, z_cam)
     return PortraitDataset.open(folder)
+
+
+def test_entries_with_rare_parts_are_repeated_up_to_a_limit(tmp_path):
+    """Of 16 entries all show skin, four glasses, one of these a hat, and one earrings."""
+    ids = {name: index for index, name in enumerate(PORTRAIT.names)}
+    with DatasetWriter(tmp_path, PORTRAIT, 8) as writer:
+        for index in range(16):
+            mask = np.full((8, 8), ids["skin"], np.uint8)
+            mask[0] = ids["background"]
+            if index < 4:
+                mask[1, 1] = ids["glasses"]
+            if index == 3:
+                mask[2, 2] = ids["hat"]
+            if index == 9:
+                mask[3, 3] = ids["earrings"]
+            writer.add(f"{index:02d}", BLANK[0], mask, cameras.label(0, 0), {})
+    data = PortraitDataset.open(tmp_path)
+    expected = [2, 2, 2, 4, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1, 1, 1]
+    assert part_copies(data, 64).tolist() == expected
+    assert part_copies(data, 3).tolist() == np.minimum(expected, 3).tolist()
+    assert part_copies(data, 1).tolist() == [1] * 16
+    source = StoredPortraits(data, DataOptions(balance_parts=3, balance_yaw=2))
+    assert np.bincount(source.shown).tolist() == np.minimum(expected, 3).tolist()
 
 
 # ----------------------------------------------------------------------------------------- options.json
@@ -59,6 +83,7 @@ def test_options_are_written_and_read_from_folder_and_zip(tmp_path):
         ('{"mirror": 1}', "'mirror' must be true or false, got 1"),
         ('{"mirror": null}', "'mirror' must be true or false"),
         ('{"balance_yaw": 2.5}', "'balance_yaw' must be a whole number"),
+        ('{"balance_parts": 65}', "balance_parts must lie between 1 and 64, got 65"),
         ('{"balance_yaw": 0}', "balance_yaw must lie between 1 and 64, got 0"),
         ('{"where": [1]}', "'where' must be a mapping"),
         ('{"where": {"a": {"maximum": 1}}}', "there is no condition 'maximum'"),

@@ -195,7 +195,7 @@ def test_sources_are_opened_with_options(folder, tmp_path):
 
 def test_streams_have_no_entries_to_choose_from(monkeypatch):
     assert data_defaults("synth:heads=3") == {}
-    for options in (DataOptions(where={"seed": 1}), DataOptions(balance_yaw=2)):
+    for options in (DataOptions(where={"seed": 1}), DataOptions(balance_yaw=2), DataOptions(balance_parts=2)):
         with pytest.raises(SsganError, match="need a stored data set"):
             open_source("synth:heads=3", 16, options)
     opened = lambda spec, size, ranks: (spec.heads, size)  # noqa: E731
