@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssgan_core import pictures
 from ssgan_core.errors import SsganError
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import (
@@ -20,6 +19,7 @@ from ssgan_core.pictures import (
     read_ids,
     read_image,
     read_reduced,
+    reading,
     save_depth16,
     save_mask,
     save_png,
@@ -108,7 +108,7 @@ def test_large_pictures_are_read_in_strips_alike(monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (37, 23, 4), dtype=np.uint8)
     content = encoded(Image.fromarray(pixels))
     whole, reduced = read_image(content), read_reduced(content, 100, 1000)[0]
-    monkeypatch.setattr(pictures, "_STRIP_PIXELS", 60)
+    monkeypatch.setattr(reading, "_STRIP_PIXELS", 60)
     np.testing.assert_array_equal(read_image(content), whole)
     np.testing.assert_array_equal(read_reduced(content, 100, 1000)[0], reduced)
     assert reduced.shape == (13, 8, 3)  # a third, rounded up
