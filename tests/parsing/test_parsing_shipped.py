@@ -51,4 +51,7 @@ def test_features_tell_portraits_from_noise(portraits):
     parser = FaceParser.load()
     noise = torch.rand(3, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
     seen, other = parser.features(images), parser.features(noise)
-    assert torch.cdist(seen, other).min() > torch.cdist(seen, seen).max()
+    # Coverage and nearest portraits rest on this: whatever is nearest to a portrait is one, and by far.
+    near = torch.cdist(seen, seen).fill_diagonal_(torch.inf).amin(1)
+    assert (torch.cdist(seen, other).amin(1) > 1.2 * near).all()
+    assert (torch.cdist(other, other).amax(1) < torch.cdist(other, seen).amin(1)).all()
