@@ -47,13 +47,20 @@ class Choices(nn.Module):
         self.shares.copy_(shares)
         self.groups.copy_(groups)
 
-    @torch.no_grad()
     def forward(self, z: Tensor) -> Tensor:
+        return self.told(self.chosen(z))
+
+    def told(self, chosen: Tensor) -> Tensor:
+        """The numbers [B, N] of what `chosen` returned."""
+        return (chosen.float() - self.shares) * self.shares.rsqrt()
+
+    @torch.no_grad()
+    def chosen(self, z: Tensor) -> Tensor:
+        """Which options are chosen, bool [B, N]: one in every group."""
         with torch.autocast(z.device.type, enabled=False):  # a rounded score could choose another option
             scores = z.float() @ self.directions.float().T
         uniform = torch.special.ndtr(scores).clamp(_LEAST_TAIL, 1 - _LEAST_TAIL)
         values = self.shares.log() - (-uniform.log()).log()
         best = torch.full_like(values, -torch.inf)
         best.scatter_reduce_(1, self.groups.expand_as(values), values, "amax")
-        chosen = values >= best.gather(1, self.groups.expand_as(values))
-        return (chosen.float() - self.shares) * self.shares.rsqrt()
+        return values >= best.gather(1, self.groups.expand_as(values))

@@ -9,11 +9,17 @@ from ssgan_core.layers import EqualLinear, leaky_relu
 from ssgan_core.model.choices import Choices
 
 _TRACKING = 0.998
+_OPTION_TRACKING = 0.01  # for every batch in which somebody chose the option
 _SPEED = 0.01
 
 
 class Mapping(nn.Module):
     """z [B, latent] -> w [B, latent]; slow layers after a normalisation of z, as in StyleGAN2.
+
+    Attributes:
+        mean: running mean of w [latent].
+        choice_means: [choices, latent] running means of w less `mean` of those that chose each option. Groups of
+            options are independent, so the mean of those that chose several is the sum.
 
     Args:
         choices: options among which z chooses, told to the first layer beside z (see Choices); 0 = z alone.
@@ -23,7 +29,7 @@ class Mapping(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(EqualLinear(latent, latent, lr_multiplier=_SPEED) for _ in range(layers))
         self.choices = Choices(choices, latent) if choices else None
-        self.chosen = EqualLinear(choices, latent, lr_multiplier=_SPEED) if choices else None
+        self.from_choices = EqualLinear(choices, latent, lr_multiplier=_SPEED) if choices else None
         self.register_buffer("mean", torch.zeros(latent))
         self.mean: Tensor
         if choices:
@@ -38,18 +44,16 @@ class Mapping(nn.Module):
         """
         first, *others = self.layers
         w = first(z * torch.rsqrt(z.square().mean(-1, keepdim=True) + 1e-8))
-        told = None
-        if self.choices is not None and self.chosen is not None:
-            told = self.choices(z)
-            w = w + self.chosen(told)
+        centre = self.mean
+        if self.choices is not None and self.from_choices is not None:
+            chosen = self.choices.chosen(z)
+            w = w + self.from_choices(self.choices.told(chosen))
+            with torch.autocast(z.device.type, enabled=False):
+                centre = self.mean + chosen.float() @ self.choice_means
         w = leaky_relu(w)
         for layer in others:
             w = leaky_relu(layer(w))
-        if psi == 1:
-            return w
-        with torch.autocast(z.device.type, enabled=False):
-            centre = self.mean if told is None else self.mean + told @ self.choice_means
-            return torch.lerp(centre.expand_as(w), w.float(), psi)
+        return w if psi == 1 else torch.lerp(centre.expand_as(w), w.float(), psi)
 
     @torch.no_grad()
     def track(self, z: Tensor, w: Tensor) -> None:
@@ -57,11 +61,12 @@ class Mapping(nn.Module):
         w = w.float()
         self.mean.lerp_(w.mean(0), 1 - _TRACKING)
         if self.choices is not None:
-            # In expectation told' (told @ means) is, group by group, how the mean of those that chose alike differs
-            # from the mean of all.
-            told = self.choices(z)
+            chosen = self.choices.chosen(z).float()
             with torch.autocast(z.device.type, enabled=False):
-                self.choice_means.lerp_(told.T @ (w - self.mean) / len(w), 1 - _TRACKING)
+                sums = chosen.T @ (w - self.mean)
+            counts = chosen.sum(0)[:, None]
+            change = sums / counts.clamp_min(1) - self.choice_means
+            self.choice_means += _OPTION_TRACKING * (counts > 0) * change
 
     def tracked(self) -> list[Tensor]:
         """The running means."""

@@ -29,7 +29,7 @@ _FREE = {"shell_width", "uniform_boundaries", "importance_boundaries", "backend"
 _SIZES = {"resolution", "render_resolution", "part_resolution"}
 _SCALES = "upsampler.scales."
 _LAYOUT = "parts.layout_prior"
-_CHOICES = "mapping.choices.", ("mapping.chosen.", "mapping.choice_means")
+_CHOICES = "mapping.choices.", ("mapping.from_choices.", "mapping.choice_means")
 
 
 class Origin(Protocol):

@@ -110,7 +110,7 @@ def test_a_model_that_was_told_z_alone_learns_to_hear_choices(heads, begun, tmp_
     first = train(heads, config, tmp_path / "first", device=CPU, origin=origin, should_stop=lambda: True)
     tensors = load_model(first.model).tensors
     assert tensors["mapping.choices.directions"][:, 0].tolist() == [1, 0]
-    assert 0 < tensors["mapping.chosen.weight"].abs().max() < 1  # of zero, one step
+    assert 0 < tensors["mapping.from_choices.weight"].abs().max() < 1  # of zero, one step
     # Those who begin with such a model need neither truth nor known heads.
     later = train(
         heads,
