@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,7 +71,7 @@ def main(
         list[Path] | None,
         typer.Option(help="Runs whose weights this one began with, the first one first; or a shipped model."),
     ] = None,
-    data: Annotated[str, typer.Option(help="How the data was made; streams say it themselves.")] = "",
+    data: Annotated[str, typer.Option(help="How data was made that no earlier run saw; streams say it themselves.")] = "",
     hardware: Annotated[str, typer.Option(help="What the model was trained on.")] = "not recorded",
     evaluation: Annotated[Path | None, typer.Option(help="evaluation.json of this model.")] = None,
     held_out: Annotated[str, typer.Option(help="How the data of the evaluation was made.")] = "",
@@ -101,6 +101,7 @@ def ship(
     """
     stages = [stage for path in earlier for stage in _earlier_stages(path, data)]
     stages.append(_stage(source.parent, source, data))
+    stages = _told_once(stages)
     if not all(stage.made or "stream" in stage.data for stage in stages):
         raise SsganError("nobody knows how the data was made", "say it with --data")
     generator, loaded = load_generator(source, CPU)
@@ -145,6 +146,15 @@ def ship(
     write_bytes(card, f"{before}{BEGIN}\n{text}\n{END}{_split_card(card)[1]}".encode())
     print(f"wrote {out} ({out.stat().st_size / 1e6:.2f} MB, {parameters:,} parameters, {file.sha256[:12]})")
     print(f"wrote {card}" + ("" if figures is None else f"\nwrote {metrics}"))
+
+
+def _told_once(stages: list[Stage]) -> list[Stage]:
+    """Stages that saw the data of an earlier one are told what that one was: --data is for data that are new."""
+    made: dict[str, str] = {}
+    return [
+        replace(stage, made=made.setdefault(json.dumps(stage.data, sort_keys=True), stage.made))
+        for stage in stages
+    ]
 
 
 def _earlier_stages(path: Path, data: str) -> list[Stage]:
