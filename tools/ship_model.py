@@ -71,7 +71,9 @@ def main(
         list[Path] | None,
         typer.Option(help="Runs whose weights this one began with, the first one first; or a shipped model."),
     ] = None,
-    data: Annotated[str, typer.Option(help="How data was made that no earlier run saw; streams say it themselves.")] = "",
+    data: Annotated[
+        str, typer.Option(help="How data was made that no earlier run saw; streams say it themselves.")
+    ] = "",
     hardware: Annotated[str, typer.Option(help="What the model was trained on.")] = "not recorded",
     evaluation: Annotated[Path | None, typer.Option(help="evaluation.json of this model.")] = None,
     held_out: Annotated[str, typer.Option(help="How the data of the evaluation was made.")] = "",

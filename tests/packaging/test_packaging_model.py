@@ -101,10 +101,14 @@ def test_a_model_that_went_on_from_a_shipped_one_tells_of_both(run):
     )
     ship(model_path(run, 32), first, card, [], "ssgan synth x", "an abacus", None, "")
     save_with_age(model_path(run, 32), run, 64)
-    ship(model_path(run, 32), second, card, [first], "ssgan synth y", "an abacus", None, "")
-    stages = load_model(second).metadata["shipped"]["stages"]
-    assert [stage["images"] for stage in stages] == [32, 32]
-    assert [stage["made"] for stage in stages] == ["ssgan synth x", "ssgan synth y"]
+    for examples, made in ((None, "x"), (77, "y")):  # the data that the first one saw, and others
+        if examples:
+            data = json.loads((run / "data.json").read_text())
+            (run / "data.json").write_text(json.dumps({**data, "examples": examples}))
+        ship(model_path(run, 32), second, card, [first], "ssgan synth y", "an abacus", None, "")
+        stages = load_model(second).metadata["shipped"]["stages"]
+        assert [stage["images"] for stage in stages] == [32, 32]
+        assert [stage["made"] for stage in stages] == ["ssgan synth x", f"ssgan synth {made}"]
     assert "`ssgan synth x`, then `ssgan synth y`" in card.read_text()
     with pytest.raises(SsganError, match="does not say which runs"):
         ship(model_path(run, 32), second, card, [model_path(run, 32)], "ssgan synth y", "an abacus", None, "")
