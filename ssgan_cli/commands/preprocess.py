@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,6 +37,15 @@ class Parser(str, Enum):
     own = "own"
     parsenet = "parsenet"
     bisenet = "bisenet"
+
+
+def _repeats(what: str) -> Any:
+    return typer.Option(
+        min=1,
+        max=64,
+        help=f"Training repeats {what} up to so many times; kept with the data set.",
+        show_default="as the recipe says",
+    )
 
 
 def preprocess(
@@ -86,24 +95,8 @@ def preprocess(
             show_default="as the recipe says",
         ),
     ] = None,
-    balance_yaw: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=64,
-            help="Training repeats rare yaws up to so many times; kept with the data set.",
-            show_default="as the recipe says",
-        ),
-    ] = None,
-    balance_parts: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=64,
-            help="Training repeats portraits with rare parts up to so many times; kept with the data set.",
-            show_default="as the recipe says",
-        ),
-    ] = None,
+    balance_yaw: Annotated[int | None, _repeats("rare yaws")] = None,
+    balance_parts: Annotated[int | None, _repeats("portraits with rare parts")] = None,
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0 means one a core.")] = 0,
     weights_dir: Annotated[
         Path | None, typer.Option(help="Folder with the three networks, or with the wheel that holds them.")

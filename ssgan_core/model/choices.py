@@ -48,11 +48,7 @@ class Choices(nn.Module):
         self.groups.copy_(groups)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.told(self.chosen(z))
-
-    def told(self, chosen: Tensor) -> Tensor:
-        """The numbers [B, N] of what `chosen` returned."""
-        return (chosen.float() - self.shares) * self.shares.rsqrt()
+        return (self.chosen(z).float() - self.shares) * self.shares.rsqrt()
 
     @torch.no_grad()
     def chosen(self, z: Tensor) -> Tensor:

@@ -44,16 +44,19 @@ class Mapping(nn.Module):
         """
         first, *others = self.layers
         w = first(z * torch.rsqrt(z.square().mean(-1, keepdim=True) + 1e-8))
-        centre = self.mean
         if self.choices is not None and self.from_choices is not None:
-            chosen = self.choices.chosen(z)
-            w = w + self.from_choices(self.choices.told(chosen))
-            with torch.autocast(z.device.type, enabled=False):
-                centre = self.mean + chosen.float() @ self.choice_means
+            w = w + self.from_choices(self.choices(z))
         w = leaky_relu(w)
         for layer in others:
             w = leaky_relu(layer(w))
-        return w if psi == 1 else torch.lerp(centre.expand_as(w), w.float(), psi)
+        return w if psi == 1 else torch.lerp(self._centre(z).expand_as(w), w.float(), psi)
+
+    def _centre(self, z: Tensor) -> Tensor:
+        """The mean that truncation pulls towards, [latent] or one for each z."""
+        if self.choices is None:
+            return self.mean
+        with torch.autocast(z.device.type, enabled=False):
+            return self.mean + self.choices.chosen(z).float() @ self.choice_means
 
     @torch.no_grad()
     def track(self, z: Tensor, w: Tensor) -> None:

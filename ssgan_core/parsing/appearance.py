@@ -55,7 +55,7 @@ def bare_shoulders(
         shade = (light / light[:, inside].mean().clamp_min(0.05)).clamp(0.3, 2) ** number(draw, 0.2, 0.8)
         colour = image[:, skin].mean(1)[:, None, None] * number(draw, 0.8, 1.3)
         painted = colour * shade * (1 + number(draw, 0, 0.04) * clouds(size, draw))
-        images[index] = image + _softened(bare.float(), 0.6) * (painted.clamp(0, 1) - image)
+        images[index] = image + softened(bare.float(), 0.6) * (painted.clamp(0, 1) - image)
         masks[index][bare] = neck
     return images, masks
 
@@ -90,7 +90,7 @@ def _other_hair(image: Tensor, inside: Tensor, draw: Generator) -> Tensor:
         hair = hair * (streaks(size, draw) * number(draw, 0.2, 1.2)).exp()
     if hair is image:
         return image
-    return image + _softened(inside.float(), 0.6) * (hair.clamp(0, 1) - image)
+    return image + softened(inside.float(), 0.6) * (hair.clamp(0, 1) - image)
 
 
 def _hair_colour(draw: Generator) -> Tensor:
@@ -107,7 +107,7 @@ def _covered(
 ) -> Tensor:
     """A part under another texture; backgrounds may come from another portrait and its mask."""
     size = image.shape[-1]
-    cover = _softened(inside.float(), 0.6)
+    cover = softened(inside.float(), 0.6)
     if name == "background":
         kind = number(draw, 0, 1)
         if kind < _BORROWED:
@@ -118,7 +118,7 @@ def _covered(
             painted = scenery(size, draw)
         if happens(draw, _SOFT_EDGED, 1):
             softness = number(draw, 0.6, 1 + 0.012 * size)
-            cover = torch.maximum(inside.float(), _softened(inside.float(), softness))
+            cover = torch.maximum(inside.float(), softened(inside.float(), softness))
     else:
         light = luminance(image)
         shade = (light / light[:, inside].mean().clamp_min(0.05)).clamp(0.3, 2)
@@ -135,7 +135,7 @@ def _alike(image: Tensor, mask: Tensor, schema: PartSchema, draw: Generator) -> 
         means = [image[:, place].mean(1).clamp_min(0.02) for place in (inside, pattern)]
         gain = (means[1] / means[0]).clamp(0.1, 6) ** number(draw, 0.6, 1)
         toned = (image * gain[:, None, None]).clamp(0, 1)
-        image = image + _softened(inside.float(), 0.6) * (toned - image)
+        image = image + softened(inside.float(), 0.6) * (toned - image)
     return image
 
 
@@ -165,7 +165,7 @@ def marked_skin(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generat
             gain = gain.clamp(0.3, 3) ** number(draw, 0.3, 1)
         else:
             gain = (normal(draw, 0.2, 1) + normal(draw, 0.2, 3)).exp()
-        field = gain.log()[:, None, None] * _softened(inside.float(), 0.8)
+        field = gain.log()[:, None, None] * softened(inside.float(), 0.8)
         images[index] = images[index] * field.exp()
     return images.clamp(0, 1)
 
@@ -201,7 +201,7 @@ def _surroundings(image: Tensor, mask: Tensor) -> Tensor:
     return filled[0, :3]
 
 
-def _softened(cover: Tensor, sigma: float) -> Tensor:
+def softened(cover: Tensor, sigma: float) -> Tensor:
     """A cover [S, S] with softer borders, [1, S, S]."""
     return gaussian_blur(cover[None, None], sigma)[0]
 

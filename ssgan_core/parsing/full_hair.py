@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ssgan_core.layers import gaussian_blur
+from ssgan_core.parsing.appearance import softened
 from ssgan_core.parsing.chance import happens, normal, number, whole
 from ssgan_core.parts import PartSchema
 
@@ -51,7 +51,7 @@ def full_hair(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generator
             grown |= _fringe(style, draw) & _is_one_of(mask, _FACE, schema) & style.outline
         painted = _painted(style, image[:, own].mean(1), draw)
         alike = grown | own if happens(draw, 0.5, 1) else grown
-        images[index] = image + gaussian_blur(alike.float()[None, None], 0.6)[0] * (painted - image)
+        images[index] = image + softened(alike.float(), 0.6) * (painted - image)
         masks[index][grown] = hair
     return images, masks
 

@@ -29,7 +29,8 @@ _FREE = {"shell_width", "uniform_boundaries", "importance_boundaries", "backend"
 _SIZES = {"resolution", "render_resolution", "part_resolution"}
 _SCALES = "upsampler.scales."
 _LAYOUT = "parts.layout_prior"
-_CHOICES = "mapping.choices.", ("mapping.from_choices.", "mapping.choice_means")
+_CHOICES = "mapping.choices."  # which they are
+_OF_CHOICES = ("mapping.from_choices.", "mapping.choice_means")  # what was learnt of them
 
 
 class Origin(Protocol):
@@ -86,9 +87,8 @@ class FromModel:
         found = dict(self.model.tensors)
         if not self.config.choices:
             # The mapping begins with what it knew, and learns to listen to choices.
-            described, heard = _CHOICES
-            found |= {name: t for name, t in wanted.items() if name.startswith(described)}
-            found |= {name: torch.zeros_like(t) for name, t in wanted.items() if name.startswith(heard)}
+            found |= {name: t for name, t in wanted.items() if name.startswith(_CHOICES)}
+            found |= {name: torch.zeros_like(t) for name, t in wanted.items() if name.startswith(_OF_CHOICES)}
         if _LAYOUT in found and found[_LAYOUT].ndim == 3:
             found[_LAYOUT] = resize_bilinear(found[_LAYOUT][None], wanted[_LAYOUT].shape[-1])[0]
         for name, fresh in wanted.items():

@@ -99,16 +99,16 @@ class TrainingState:
         Raises:
             SsganError: the recipe counts others.
         """
-        for generator in (self.generator, self.average):
-            choices, options = generator.mapping.choices, len(layout.shares)
-            if choices is None or len(choices.shares) != options:
-                raise SsganError(
-                    f"model.choices is {generator.config.choices}, but the data's heads choose among {options} options",
-                    f"--set model.choices={options}",
-                )
-            choices.describe(
-                *(torch.from_numpy(x) for x in (layout.directions, layout.shares, layout.groups))
+        counted, options = self.generator.config.choices, len(layout.shares)
+        if counted != options:
+            raise SsganError(
+                f"model.choices is {counted}, but the data's heads choose among {options} options",
+                f"--set model.choices={options}",
             )
+        described = [torch.from_numpy(x) for x in (layout.directions, layout.shares, layout.groups)]
+        for generator in (self.generator, self.average):
+            assert generator.mapping.choices is not None  # it has as many as the recipe counts
+            generator.mapping.choices.describe(*described)
 
     def set_shell_width(self, width: float) -> None:
         """Set the shells' width in world units."""
