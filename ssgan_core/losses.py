@@ -1,4 +1,7 @@
-"""Loss terms as pure functions."""
+"""Loss terms as pure functions.
+
+Logits are [B, 1 + n]: of the whole picture, then of n places of it. All places together weigh as much as the whole.
+"""
 
 from __future__ import annotations
 
@@ -15,42 +18,61 @@ _DEPTH_SCALE = 0.35
 
 def generator_loss(fake_logits: Tensor) -> Tensor:
     """Non-saturating logistic loss (Goodfellow et al., 2014): mean softplus(-D(fake))."""
-    return F.softplus(-fake_logits).mean()
+    return _mean(F.softplus(-fake_logits))
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Logistic loss: mean softplus(D(fake)) + softplus(-D(real))."""
-    return F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
+    return _mean(F.softplus(fake_logits) + F.softplus(-real_logits))
 
 
 def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Relativistic pairing (Jolicoeur-Martineau, 2018; R3GAN, Huang et al., 2024): mean softplus(D(real) - D(fake)).
 
     Args:
-        real_logits, fake_logits: [B]; pair i is one real and one generated example.
+        real_logits, fake_logits: [B, 1 + n]; pair i is one real and one generated example.
     """
-    return F.softplus(real_logits - fake_logits).mean()
+    return _mean(F.softplus(real_logits - fake_logits))
 
 
 def relativistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """The same pairs from the discriminator's side: mean softplus(D(fake) - D(real))."""
-    return F.softplus(fake_logits - real_logits).mean()
+    return _mean(F.softplus(fake_logits - real_logits))
 
 
 def gradient_penalty(
-    logits: Tensor, images: Tensor, masks: Tensor, image_gamma: float, mask_gamma: float
+    logits: Tensor,
+    images: Tensor,
+    masks: Tensor,
+    image_gamma: float,
+    mask_gamma: float,
+    rng: torch.Generator,
 ) -> Tensor:
     """gamma / 2 E |grad D|^2 with its own gamma for masks: R1 on real examples, R2 on generated ones.
 
-    (Mescheder et al., 2018, equations 9 and 10.)
+    (Mescheder et al., 2018, equations 9 and 10.) The places add the mean of |grad D|^2 over them, in expectation:
+    summed with random signs their gradients' products cancel, so that one backward pass serves for all
+    (Hutchinson, 1990).
 
     Args:
-        logits: [B], computed from `images` and `masks`, which require gradients.
+        logits: [B, 1 + n], computed from `images` and `masks`, which require gradients.
+        rng: CPU generator of the signs.
     """
-    image_gradient, mask_gradient = torch.autograd.grad(logits.sum(), [images, masks], create_graph=True)
+    weights = torch.ones(logits.shape)
+    if places := logits.shape[1] - 1:
+        weights[:, 1:] = torch.randint(2, (len(logits), places), generator=rng) * 2 - 1
+        weights[:, 1:] /= places**0.5
+    total = (logits * weights.to(logits.device)).sum()
+    image_gradient, mask_gradient = torch.autograd.grad(total, [images, masks], create_graph=True)
     image_term = image_gradient.float().square().sum((1, 2, 3)).mean()
     mask_term = mask_gradient.float().square().sum((1, 2, 3)).mean()
     return 0.5 * (image_gamma * image_term + mask_gamma * mask_term)
+
+
+def _mean(terms: Tensor) -> Tensor:
+    """Mean over examples of the whole picture's term, plus the mean over their places if there are any."""
+    whole, places = terms[:, 0].mean(), terms[:, 1:]
+    return whole + places.mean() if places.shape[1] else whole
 
 
 def default_image_gamma(resolution: int, batch: int) -> float:

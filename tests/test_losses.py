@@ -10,19 +10,28 @@ from ssgan_core.layers import box_average, resize_bilinear
 
 
 def test_logistic_losses_by_hand():
-    logits = torch.tensor([0.0, 2.0])
+    logits = torch.tensor([[0.0], [2.0]])
     expected = (math.log(2) + math.log1p(math.exp(-2))) / 2
     assert losses.generator_loss(logits) == pytest.approx(expected)
     assert losses.discriminator_loss(logits, -logits) == pytest.approx(2 * expected, rel=1e-6)
 
 
+def test_all_places_together_weigh_as_much_as_the_whole():
+    logits = torch.tensor([[0.0, 1.0, 3.0], [2.0, -1.0, 5.0]])
+    whole = (math.log(2) + math.log1p(math.exp(-2))) / 2
+    places = sum(math.log1p(math.exp(-x)) for x in (1, 3, -1, 5)) / 4
+    assert losses.generator_loss(logits) == pytest.approx(whole + places)
+    assert losses.relativistic_generator_loss(0 * logits, logits) == pytest.approx(whole + places)
+    assert losses.discriminator_loss(logits, -logits) == pytest.approx(2 * (whole + places))
+
+
 def test_relativistic_losses_by_hand():
-    real, fake = torch.tensor([1.0, -1.0]), torch.tensor([0.0, 2.0], requires_grad=True)
+    real, fake = torch.tensor([[1.0], [-1.0]]), torch.tensor([[0.0], [2.0]], requires_grad=True)
     generator = losses.relativistic_generator_loss(real, fake)
     assert generator.item() == pytest.approx((math.log1p(math.e) + math.log1p(math.exp(-3))) / 2)
     (gradient,) = torch.autograd.grad(generator, fake)
     sigmoid = [-1 / (1 + math.exp(-1)) / 2, -1 / (1 + math.exp(3)) / 2]
-    assert gradient.tolist() == pytest.approx(sigmoid)
+    assert gradient.flatten().tolist() == pytest.approx(sigmoid)
     discriminator = losses.relativistic_discriminator_loss(real, fake)
     assert discriminator.item() == pytest.approx((math.log1p(math.exp(-1)) + math.log1p(math.exp(3))) / 2)
     # A value common to all logits, such as a camera's, changes nothing.
@@ -33,11 +42,25 @@ def test_relativistic_losses_by_hand():
 def test_r1_of_a_linear_discriminator():
     images = torch.zeros(2, 3, 4, 4, requires_grad=True)
     masks = torch.zeros(2, 2, 2, 2, requires_grad=True)
-    logits = 2 * images.sum((1, 2, 3)) + 3 * masks.sum((1, 2, 3))
+    logits = (2 * images.sum((1, 2, 3)) + 3 * masks.sum((1, 2, 3)))[:, None]
+    rng = torch.Generator().manual_seed(0)
     # |gradient|^2 is 4 for each of 48 pixels and 9 for each of 8.
-    assert losses.gradient_penalty(logits, images, masks, 0.5, 0.25) == pytest.approx(
+    assert losses.gradient_penalty(logits, images, masks, 0.5, 0.25, rng) == pytest.approx(
         0.5 * (0.5 * 192 + 0.25 * 72)
     )
+
+
+def test_r1_of_places_is_their_mean():
+    """Places that see all the same pixels: one pass with random signs gives the mean of |gradient|^2 on average."""
+    images = torch.zeros(400, 1, 2, 2, requires_grad=True)
+    masks = torch.zeros(400, 1, 2, 2, requires_grad=True)
+    slopes = torch.tensor([[1.0, 2.0, 0.0, 0.0], [1.0, 0.0, 3.0, 0.0], [0.0, 0.0, 2.0, 1.0]])
+    places = images.flatten(1) @ slopes.T + 0 * masks.sum()
+    whole = 0 * images.sum((1, 2, 3))[:, None]
+    rng = torch.Generator().manual_seed(0)
+    penalty = losses.gradient_penalty(torch.cat([whole, places], 1), images, masks, 2.0, 1.0, rng)
+    assert penalty == pytest.approx((5 + 10 + 5) / 3, rel=0.1)
+    # Summed without signs the products of gradients would count, too: |(2, 2, 5, 1)|^2 / 3 = 11.3.
 
 
 def test_gammas_scale_with_size():

@@ -129,6 +129,8 @@ class DiscriminatorConfig:
         camera_width: channels of the camera embedding's hidden layer.
         group: samples over which the minibatch standard deviation is taken; must divide the batch.
         depth_channel: whether rendered depth is judged beside the masks where the data has depth.
+        places: side of a grid of places that are judged one by one beside the whole picture, a power of two between
+            8 and model.resolution / 2; 0 = the whole picture only.
     """
 
     width: int = 64
@@ -136,9 +138,14 @@ class DiscriminatorConfig:
     camera_width: int = 128
     group: int = 4
     depth_channel: bool = True
+    places: int = 0
 
     def __post_init__(self) -> None:
         _require_positive(self, "discriminator", "width most_width camera_width group")
+        _require(
+            self.places == 0 or (self.places >= 8 and self.places.bit_count() == 1),
+            f"discriminator.places is 0 or a power of two from 8 on, got {self.places}",
+        )
 
 
 @dataclass(frozen=True)
@@ -150,8 +157,8 @@ class TrainingConfig:
         batch: images a step.
         warmup_kimg: at first, heads whose generating parameters are known are reconstructed instead (needs a
             data set with parameters and depth, as `ssgan synth` writes); 0 switches it off.
-        warmup_views: views of a head that a stored data set shows in succession meanwhile. Its sheets are computed
-            once for all of them, which is most of a step's work.
+        warmup_views: views of a head that a stored data set shows in succession while heads are reconstructed, in the
+            game (truth_kimg), too. Its sheets are computed once for all of them, which is most of a step's work.
         warmup_mapping: the mapping's learning rate meanwhile, in terms of the generator's. Its layers are built to
             learn at a hundredth of the others' pace, as the game wants it: 100 lets them keep up.
         truth_kimg: images after the warm-up in which known heads are reconstructed beside the game, in a share of
@@ -347,6 +354,11 @@ class Config:
         batch, group = self.training.batch, self.discriminator.group
         _require(
             batch % group == 0, f"training.batch {batch} is not a multiple of discriminator.group {group}"
+        )
+        _require(
+            self.discriminator.places <= self.model.resolution // 2,
+            f"discriminator.places {self.discriminator.places} is more than half of model.resolution "
+            f"{self.model.resolution}",
         )
         self._check_start("render", 8)
         # Fewer texels than two a cycle could not hold what the position code says.

@@ -5,6 +5,9 @@ an upsampler that departs from the rendering is caught. Mask branch: the RENDERE
 data has it) enter at the rendering resolution; masks can then only come from 3D. The camera conditions the score
 by projection (Miyato and Koyama, 2018): without it geometry goes flat. A generator without lifting knows no camera and
 is not asked for one: its pictures need only look real from some side.
+
+With `places`, every place of a grid is judged as well, by what lies around it (Isola et al., 2017): texture is learnt
+from a thousand judgements a picture instead of one.
 """
 
 from __future__ import annotations
@@ -49,6 +52,9 @@ class Discriminator(nn.Module):
         self.last_conv = EqualConv2d(last + 1, last, 3)
         self.last_linear = EqualLinear(last * _LAST_SIZE**2, last)
         self.to_score = EqualLinear(last, 1)
+        self.places = config.places
+        if self.places:
+            self.to_places = EqualConv2d(widths[self.places], 1, 1)
         self.conditional = model.lifting == "depth"
         if not self.conditional:
             return
@@ -56,7 +62,7 @@ class Discriminator(nn.Module):
         self.camera_embedding = EqualLinear(config.camera_width, last)
 
     def forward(self, images: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
-        """Logits [B], float32.
+        """Logits [B, 1 + places^2], float32: of the whole picture, then of every place.
 
         Args:
             images: [B, 6, H, H] image and upsampled low-resolution image, in [-1, 1].
@@ -66,17 +72,21 @@ class Discriminator(nn.Module):
         x = leaky_relu(self.from_image(images))
         if x.shape[-1] == self.mask_size:
             x = self._with_masks(x, masks)
+        places = []
         for block in self.blocks.values():
             x = block(x)
             if x.shape[-1] == self.mask_size:
                 x = self._with_masks(x, masks)
+            if x.shape[-1] == self.places:
+                places.append(self.to_places(leaky_relu(x)).flatten(1).float())
         x = torch.cat([x, minibatch_deviation(x, self.group)], dim=1)
         x = leaky_relu(self.last_conv(x))
         x = leaky_relu(self.last_linear(x.flatten(1))).float()
-        if not self.conditional:
-            return self.to_score(x)[:, 0]
-        camera = self.camera_embedding(leaky_relu(self.camera_hidden(labels))).float()
-        return self.to_score(x)[:, 0] + (x * camera).mean(-1) * math.sqrt(x.shape[-1])
+        whole = self.to_score(x)
+        if self.conditional:
+            camera = self.camera_embedding(leaky_relu(self.camera_hidden(labels))).float()
+            whole = whole + (x * camera).mean(-1, keepdim=True) * math.sqrt(x.shape[-1])
+        return torch.cat([whole, *places], dim=1)
 
     def _with_masks(self, x: Tensor, masks: Tensor) -> Tensor:
         branch = leaky_relu(self.mask_conv(leaky_relu(self.from_mask(masks))))

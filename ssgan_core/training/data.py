@@ -64,6 +64,19 @@ class Batch:
         """Images [B, 3, H, W] in [-1, 1], float32."""
         return self.images.float() / 127.5 - 1
 
+    def views_a_head(self) -> int:
+        """How many examples in succession are views of one head seen from the same side.
+
+        1 where that is no constant, and where nothing tells heads apart.
+        """
+        if self.parameters is None:
+            return 1
+        heads = torch.column_stack([self.parameters, self.mirrored])
+        starts = torch.ones(len(heads) + 1, dtype=torch.bool)
+        starts[1:-1] = (heads[1:] != heads[:-1]).any(1).cpu()
+        lengths = starts.nonzero()[:, 0].diff()
+        return int(lengths[0]) if (lengths == lengths[0]).all() else 1
+
 
 class Example(NamedTuple):
     """One portrait as it is: image uint8 [H, W, 3], mask uint8 [H, W], camera label [25]."""
@@ -124,7 +137,7 @@ class TrainingSource(Protocol):
 
         A position's example depends on source, recipe and position alone. Where several processes train together,
         each gets its share of every batch. Where the recipe uses truth, batches carry generating parameters,
-        and during the warm-up views of one head may follow one another (training.warmup_views).
+        and while heads are reconstructed views of one may follow one another (training.warmup_views).
         """
         ...
 
@@ -206,7 +219,7 @@ class StoredPortraits:
         first: Order = shuffled
         if training.warmup_views > 1:
             first = HeadOrder(self._heads, training.warmup_views, config.seed, mirror)
-        turn = min(max(start, Schedule(config).warmup_images), stop)
+        turn = min(max(start, Schedule(config).truth_images), stop)
         batches = chain(
             self._ordered(first, config, start, turn), self._ordered(shuffled, config, turn, stop)
         )

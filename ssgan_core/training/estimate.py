@@ -52,7 +52,7 @@ def estimate(config: Config, schema: PartSchema, device: torch.device, ranks: Ra
     kept = _SavedBytes()
     with kept.counting():
         output = state.generator(phases.draw_codes(1, torch.Generator().manual_seed(0)), labels)
-        state.discriminator(*phases.judged(output, 0), labels)
+        state.discriminator(*phases.judged(output, labels, 0))
     # The generator phase keeps all of it; the discriminator phase keeps the discriminator's part twice, which is less.
     activations = kept.bytes * len(ranks.share(config.training.batch))
     if config.training.precision == "bf16" and device.type == "cuda":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -16,12 +18,32 @@ from ssgan_core.training.data import Batch
 from ssgan_core.training.schedule import Schedule
 
 
+class Examples(NamedTuple):
+    """What the discriminator judges.
+
+    Attributes:
+        images: [B, 6, H, H] image and upsampled low-resolution image, in [-1, 1].
+        masks: [B, K + 1 (+ 1 depth), R, R] in [-1, 1].
+        labels: [B, 25] cameras.
+    """
+
+    images: Tensor
+    masks: Tensor
+    labels: Tensor
+
+    def detached(self) -> Examples:
+        """The same without the graph that made them."""
+        return Examples(self.images.detach(), self.masks.detach(), self.labels)
+
+
 class Phases:
     """The networks' loss computations under one recipe.
 
     What the phases have in common:
         batch: real examples.
-        labels: [B, 25] cameras to draw from; with the relativistic loss those of the batch, so that pairs share one.
+        fake: generated examples, with the relativistic loss seen by the cameras of the batch, so that pairs share one.
+            The discriminator learns from those that the generator was taught by in the same step: drawing others would
+            take another quarter of a step's time.
         rng: CPU random generator of this step and phase.
         images_seen: what annealed settings follow.
         augmentation: probability of each random transformation of what the discriminator sees.
@@ -55,42 +77,53 @@ class Phases:
         rng: torch.Generator,
         images_seen: int,
         augmentation: float = 0.0,
-    ) -> dict[str, Tensor]:
-        """Gradients of the adversarial and curvature losses for the generator."""
+    ) -> tuple[dict[str, Tensor], Examples]:
+        """Gradients of the adversarial and curvature losses for the generator.
+
+        As many views of each random head are drawn as the batch shows of its heads, so that nothing but their looks
+        tells the two apart.
+
+        Args:
+            labels: [B, 25] cameras to draw from.
+
+        Returns:
+            The terms, and the examples that were generated.
+        """
+        views = batch.views_a_head() if self.generator.has_depth else 1
         with self.autocast():
-            maps = self.generator.part_maps(self.draw_codes(len(labels), rng, track=True))
-            output = self.generator.render(maps, labels)
-        terms = self.adversarial_terms(output, batch, labels, rng, images_seen, augmentation)
+            maps = self.generator.part_maps(self.draw_codes(len(labels) // views, rng, track=True))
+            output = self.generator.render(maps.repeated(views) if views > 1 else maps, labels)
+        fake = self.judged(output, labels, images_seen)
+        terms = self.adversarial_terms(fake, batch, rng, images_seen, augmentation)
         curvature = self.curvature(maps)
         (terms["loss_g"] + self.config.training.curvature_weight * curvature).backward()
-        return {**terms, "curvature": curvature}
+        return {**terms, "curvature": curvature}, fake.detached()
 
     def adversarial_terms(
         self,
-        output: Output,
+        fake: Examples,
         batch: Batch,
-        labels: Tensor,
         rng: torch.Generator,
         images_seen: int,
         augmentation: float = 0.0,
     ) -> dict[str, Tensor]:
-        """The generator's loss and the mean logit of generated examples seen from `labels`."""
+        """The generator's loss and the mean logit of what it generated."""
         with self.autocast():
-            examples = self.augmented(self.judged(output, images_seen), augmentation, rng)
-            logits = self.discriminator(*examples, labels)
-            if self.relativistic:
-                with torch.no_grad():
-                    real = self.augmented(self.real(batch, images_seen), augmentation, rng)
-                    real_logits = self.discriminator(*real, batch.labels)
-                loss = losses.relativistic_generator_loss(real_logits, logits)
-            else:
-                loss = losses.generator_loss(logits)
-        return {"loss_g": loss, "logit_fake": logits.mean()}
+            logits = self.discriminator(*self.augmented(fake, augmentation, rng))
+        if self.relativistic:
+            with torch.no_grad():
+                real = self.augmented(self.real(batch, images_seen), augmentation, rng)
+                with self.autocast():
+                    real_logits = self.discriminator(*real)
+            loss = losses.relativistic_generator_loss(real_logits, logits)
+        else:
+            loss = losses.generator_loss(logits)
+        return {"loss_g": loss, "logit_fake": logits[:, 0].mean()} | self._of_places("fake", logits)
 
     def discriminator_phase(
         self,
         batch: Batch,
-        labels: Tensor,
+        fake: Examples,
         rng: torch.Generator,
         images_seen: int,
         augmentation: float = 0.0,
@@ -99,52 +132,53 @@ class Phases:
 
         The term `sign_real` is what adaptive augmentation watches.
         """
+        real = self.real(batch, images_seen)
         with self.autocast():
-            fake = self.augmented(self._generated(labels, rng, images_seen), augmentation, rng)
-            fake_logits = self.discriminator(*fake, labels)
-            real = self.augmented(self.real(batch, images_seen), augmentation, rng)
-            real_logits = self.discriminator(*real, batch.labels)
+            fake_logits = self.discriminator(*self.augmented(fake, augmentation, rng))
+            real_logits = self.discriminator(*self.augmented(real, augmentation, rng))
         if self.relativistic:
             loss = losses.relativistic_discriminator_loss(real_logits, fake_logits)
         else:
             loss = losses.discriminator_loss(real_logits, fake_logits)
         loss.backward()
-        sign = real_logits.detach().sign().mean()
-        return {"loss_d": loss, "logit_real": real_logits.mean(), "sign_real": sign}
+        whole = real_logits[:, 0]
+        terms = {"loss_d": loss, "logit_real": whole.mean(), "sign_real": whole.detach().sign().mean()}
+        return terms | self._of_places("real", real_logits)
 
     def penalty_phase(
-        self, batch: Batch, rng: torch.Generator, images_seen: int, augmentation: float = 0.0
+        self,
+        batch: Batch,
+        fake: Examples,
+        rng: torch.Generator,
+        images_seen: int,
+        augmentation: float = 0.0,
     ) -> dict[str, Tensor]:
         """Gradients of the lazy penalties, already multiplied by their interval: R1; R2, too, if relativistic."""
-        terms = {"r1": self._penalty(self.real(batch, images_seen), batch.labels, augmentation, rng)}
+        terms = {"r1": self._penalty(self.real(batch, images_seen), augmentation, rng)}
         if self.relativistic:
-            with self.autocast():
-                fake = self._generated(batch.labels, rng, images_seen)
-            terms["r2"] = self._penalty(fake, batch.labels, augmentation, rng)
+            terms["r2"] = self._penalty(fake, augmentation, rng)
         return terms
 
-    def _penalty(
-        self, examples: tuple[Tensor, Tensor], labels: Tensor, augmentation: float, rng: torch.Generator
-    ) -> Tensor:
+    def _penalty(self, examples: Examples, augmentation: float, rng: torch.Generator) -> Tensor:
         """By the gradient at the examples before they are augmented."""
-        images, masks = (x.requires_grad_() for x in examples)
+        images, masks = examples.images.requires_grad_(), examples.masks.requires_grad_()
         with self.autocast():
-            logits = self.discriminator(*self.augmented((images, masks), augmentation, rng), labels)
+            logits = self.discriminator(*self.augmented(examples, augmentation, rng))
         gammas = self.schedule.image_gamma, self.schedule.mask_gamma
-        penalty = losses.gradient_penalty(logits, images, masks, *gammas)
+        penalty = losses.gradient_penalty(logits, images, masks, *gammas, rng)
         (penalty * self.config.training.r1_interval).backward()
         return penalty
 
-    def _generated(self, labels: Tensor, rng: torch.Generator, images_seen: int) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            return self.judged(self.generator(self.draw_codes(len(labels), rng), labels), images_seen)
+    def _of_places(self, side: str, logits: Tensor) -> dict[str, Tensor]:
+        return {f"places_{side}": logits[:, 1:].mean()} if self.discriminator.places else {}
 
-    def augmented(
-        self, examples: tuple[Tensor, Tensor], probability: float, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Images and masks as the discriminator sees them, randomly transformed in fp32."""
+    def augmented(self, examples: Examples, probability: float, rng: torch.Generator) -> Examples:
+        """Examples whose images and masks are randomly transformed, in fp32."""
         with torch.autocast(self.device.type, enabled=False):
-            return augment(*examples, probability, rng, self.config.augmentation.cutout)
+            images, masks = augment(
+                examples.images, examples.masks, probability, rng, self.config.augmentation.cutout
+            )
+        return Examples(images, masks, examples.labels)
 
     def curvature(self, maps: PartMaps) -> Tensor:
         """Depth curvature of the sheets, as the change of slope from one texel of the configured maps to the next."""
@@ -162,17 +196,17 @@ class Phases:
             self.generator.mapping.track(z, codes.base.detach())
         return mix_codes(codes[:count], codes[count:], self.config.training.mixing, rng)
 
-    def judged(self, output: Output, images_seen: int) -> tuple[Tensor, Tensor]:
-        """Generated examples as the discriminator sees them."""
+    def judged(self, output: Output, labels: Tensor, images_seen: int) -> Examples:
+        """Examples generated for the cameras `labels`."""
         low = resize_bilinear(output.low_image, output.image.shape[-1])
         masks = losses.judged_masks(output.low_mask, self.schedule.mask_blur(images_seen))
         if self.discriminator.depth_channel:
             depth = losses.rendered_depth_channel(output.depth, output.low_mask[:, :1])
             masks = torch.cat([masks, depth * self.has_depth], dim=1)
-        return torch.cat([output.image, low], dim=1), masks
+        return Examples(torch.cat([output.image, low], dim=1), masks, labels)
 
-    def real(self, batch: Batch, images_seen: int) -> tuple[Tensor, Tensor]:
-        """Real examples as the discriminator sees them."""
+    def real(self, batch: Batch, images_seen: int) -> Examples:
+        """The batch's examples, as sharp as generated ones."""
         model, side = self.config.model, self.generator.render_side
         images = batch.normalised_images()
         low = losses.with_fewer_rays(losses.box_average(images, model.render_resolution), side)
@@ -187,7 +221,7 @@ class Phases:
                 losses.real_depth_channel(batch.depths, model.render_resolution), side
             )
             masks = torch.cat([masks, depth * self.has_depth], dim=1)
-        return torch.cat([images, low], dim=1), masks
+        return Examples(torch.cat([images, low], dim=1), masks, batch.labels)
 
     def autocast(self) -> torch.autocast:
         """bf16 for the networks where the recipe asks for it and the device gains by it."""

@@ -48,6 +48,12 @@ class Schedule:
         batch = self.config.training.batch
         return ceil(self.config.training.warmup_kimg * 1000 / batch) * batch
 
+    @property
+    def truth_images(self) -> int:
+        """Images after which no known head is reconstructed any more, in whole batches."""
+        batch = self.config.training.batch
+        return self.warmup_images + ceil(self.config.training.truth_kimg * 1000 / batch) * batch
+
     def is_warmup(self, images: int) -> bool:
         """Whether this step reconstructs known heads instead of playing the adversarial game."""
         return images < self.warmup_images

@@ -10,11 +10,10 @@ from torch import Tensor
 from ssgan_core.cameras import mirror_label
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
-from ssgan_core.model.generator import Output
 from ssgan_core.training.data import Batch, TrainingSource
 from ssgan_core.training.ema import update_average
 from ssgan_core.training.facts import DataFacts
-from ssgan_core.training.phases import Phases
+from ssgan_core.training.phases import Examples, Phases
 from ssgan_core.training.ranks import ALONE, Ranks
 from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
@@ -90,13 +89,13 @@ class Trainer:
         state, config = self.state, self.config
         circumstances = state.age, state.adaptation.probability
         state.discriminator.requires_grad_(False)
-        terms = self._generator_terms(batch, rng, circumstances)
+        terms, fake = self._generator_terms(batch, rng, circumstances)
         self._update_generator()
         state.discriminator.requires_grad_(True)
-        terms |= self.phases.discriminator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
+        terms |= self.phases.discriminator_phase(batch, fake, rng, *circumstances)
         self._update_discriminator([terms["sign_real"]])
         if state.steps % config.training.r1_interval == 0:
-            terms |= self.phases.penalty_phase(batch, rng, *circumstances)
+            terms |= self.phases.penalty_phase(batch, fake, rng, *circumstances)
             self._update_discriminator()
         if config.augmentation.mode == "adaptive":
             state.adaptation.observe(float(terms["sign_real"]), config.training.batch, config.augmentation)
@@ -104,16 +103,20 @@ class Trainer:
 
     def _generator_terms(
         self, batch: Batch, rng: torch.Generator, circumstances: tuple[int, float]
-    ) -> dict[str, Tensor]:
-        """The generator's gradients: by random heads, or by known ones that are reconstructed at the same time."""
+    ) -> tuple[dict[str, Tensor], Examples]:
+        """The generator's gradients: by random heads, or by known ones that are reconstructed at the same time.
+
+        Returns:
+            The terms, and the examples that were generated.
+        """
         share = self.schedule.truth_share(self.state.images)
         if self.warmup is None or share == 0 or float(torch.rand((), generator=rng)) >= share:
             return self.phases.generator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
-
-        def game(output: Output) -> dict[str, Tensor]:
-            return self.phases.adversarial_terms(output, batch, batch.labels, rng, *circumstances)
-
-        return self.warmup.phase(batch, rng, game)
+        terms, loss, output = self.warmup.reconstruction(batch, rng)
+        fake = self.phases.judged(output, batch.labels, self.state.age)
+        terms |= self.phases.adversarial_terms(fake, batch, rng, *circumstances)
+        (loss + terms["loss_g"]).backward()
+        return terms, fake.detached()
 
     def _draw_labels(self, batch: Batch, rng: torch.Generator) -> Tensor:
         if self.phases.relativistic:

@@ -9,8 +9,6 @@ sampling z afterwards samples heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -56,25 +54,22 @@ class Warmup:
         balance = part_areas.clamp(min=1e-4).rsqrt()
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
-    def phase(
-        self,
-        batch: Batch,
-        rng: torch.Generator,
-        game: Callable[[Output], dict[str, Tensor]] | None = None,
-    ) -> dict[str, Tensor]:
-        """Gradients of the reconstruction losses for the generator.
+    def phase(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Gradients of the reconstruction losses for the generator."""
+        terms, loss, _ = self.reconstruction(batch, rng)
+        loss.backward()
+        return terms
 
-        Args:
-            game: adversarial terms of the reconstructions, of which `loss_g` is added to the losses.
-        """
+    def reconstruction(self, batch: Batch, rng: torch.Generator) -> tuple[dict[str, Tensor], Tensor, Output]:
+        """The batch's heads drawn from their parameters: terms, their weighted sum, and what was drawn."""
         phases = self.phases
-        views = 1 if self.pose else views_a_head(batch)
+        views = 1 if self.pose else batch.views_a_head()
         with phases.autocast():
             maps = phases.generator.part_maps(self.codes(batch, views, rng))
             output = phases.generator.render(maps.repeated(views) if views > 1 else maps, batch.labels)
         terms = self.losses(output, batch)
         curvature = phases.curvature(maps)
-        total = (
+        loss = (
             _MASK_WEIGHT * terms["warmup_masks"]
             + _DEPTH_WEIGHT * terms["warmup_depth"]
             + _IMAGE_WEIGHT * terms["warmup_image"]
@@ -82,11 +77,7 @@ class Warmup:
             + _GRADIENT_WEIGHT * terms["warmup_gradient"]
             + phases.config.training.curvature_weight * curvature
         )
-        if game is not None:
-            terms |= game(output)
-            total = total + terms["loss_g"]
-        total.backward()
-        return {**terms, "curvature": curvature}
+        return {**terms, "curvature": curvature}, loss, output
 
     def codes(self, batch: Batch, views: int, rng: torch.Generator) -> Codes:
         """Codes of known heads: z is the parameters, whether it is seen mirrored, and noise.
@@ -109,7 +100,7 @@ class Warmup:
         generator.mapping.track(z, codes.base.detach())
         foreign = (torch.rand(len(z), 1, generator=rng) < _FOREIGN_BASE).to(codes.base.device)
         if self.pose is not None:
-            return self._posed(codes, z, foreign, seen_from, views_a_head(batch))
+            return self._posed(codes, z, foreign, seen_from, batch.views_a_head())
         base = torch.where(foreign, codes.base.roll(1, 0), codes.base)
         return Codes(base, codes.shape, codes.texture)
 
@@ -190,16 +181,6 @@ def _check_room(config: Config, parameter_count: int) -> None:
             f"model.latent {config.model.latent} is too small for {parameter_count} generating parameters"
             + (" and a pose" if config.model.lifting == "none" else "")
         )
-
-
-def views_a_head(batch: Batch) -> int:
-    """How many examples in succession are views of one head seen from the same side, if it is a constant; else 1."""
-    assert batch.parameters is not None
-    heads = torch.column_stack([batch.parameters, batch.mirrored])
-    starts = torch.ones(len(heads) + 1, dtype=torch.bool)
-    starts[1:-1] = (heads[1:] != heads[:-1]).any(1).cpu()
-    lengths = starts.nonzero()[:, 0].diff()
-    return int(lengths[0]) if (lengths == lengths[0]).all() else 1
 
 
 def _gradient_loss(a: Tensor, b: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Part generators, mapping, upsampler and discriminator: what may depend on what."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -126,6 +127,25 @@ def test_discriminator_sees_image_masks_and_camera():
     for name, tensor in {"images": images, "masks": masks, "labels": labels}.items():
         assert tensor.grad is not None, name
         assert tensor.grad.abs().sum() > 0, name
+
+
+def test_discriminator_judges_every_place_by_what_lies_around_it():
+    torch.manual_seed(0)
+    config = DiscriminatorConfig(width=8, most_width=16, group=2, places=16)
+    model = replace(TINY, resolution=64)
+    network = Discriminator(config, model, PARTS + 1)
+    images = torch.randn(2, 6, 64, 64, requires_grad=True)
+    logits = network(images, torch.randn(2, PARTS + 2, 16, 16), torch.randn(2, 25))
+    assert logits.shape == (2, 1 + 16**2)
+    centre = 1 + 8 * 16 + 8
+    (seen,) = torch.autograd.grad(logits[0, centre], images)
+    rows, columns = seen[0].abs().sum(0).nonzero().T
+    assert seen[1].abs().sum() == 0
+    for where in (rows, columns):  # place 8 of 16 is pixels 32 to 35 of 64
+        assert 16 <= where.min() <= 28
+        assert 39 <= where.max() <= 51
+    without = Discriminator(replace(config, places=0), model, PARTS + 1)
+    assert without(images, torch.randn(2, PARTS + 2, 16, 16), torch.randn(2, 25)).shape == (2, 1)
 
 
 def test_discriminator_without_upsampling_still_sees_masks():

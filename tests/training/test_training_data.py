@@ -247,6 +247,12 @@ def test_warm_up_shows_views_of_a_head_in_succession(dataset):
         assert shown(source, config, start, 48) == straight[start:]
 
 
+def test_the_game_shows_views_in_succession_while_it_reconstructs(dataset):
+    source, config = by_head(dataset)
+    _, game = by_head(dataset, warmup_kimg=0.0, truth_kimg=0.03)
+    assert shown(source, game, 0, 48) == shown(source, config, 0, 48)
+
+
 def test_a_head_with_few_views_repeats_them(dataset):
     source, config = by_head(dataset, warmup_views=4)
     first = shown(source, config, 0, 4)

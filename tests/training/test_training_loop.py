@@ -29,7 +29,7 @@ from ssgan_core.training.phases import Phases
 from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
 from ssgan_core.training.trainer import Trainer
-from ssgan_core.training.warmup import Warmup, views_a_head
+from ssgan_core.training.warmup import Warmup
 
 CPU = torch.device("cpu")
 EXAMPLES, SIZE = 12, 16  # of the tiny data set
@@ -145,9 +145,8 @@ def test_successive_views_of_a_head_are_recognised(heads):
     batch = next(heads.batches(recipe(warmup_kimg=1.0), 0, 4))
 
     def views(parameters, mirrored):
-        return views_a_head(
-            replace(batch, parameters=torch.tensor(parameters)[:, None], mirrored=torch.tensor(mirrored))
-        )
+        told = torch.tensor(parameters)[:, None]
+        return replace(batch, parameters=told, mirrored=torch.tensor(mirrored)).views_a_head()
 
     no, yes = False, True
     assert views([1.0, 1, 2, 2], [no, no, yes, yes]) == 2
@@ -155,6 +154,7 @@ def test_successive_views_of_a_head_are_recognised(heads):
     assert views([1.0, 1, 1, 1], [no] * 4) == 4
     assert views([1.0, 1, 1, 2], [no] * 4) == 1
     assert views([1.0, 2, 3, 4], [no] * 4) == 1
+    assert replace(batch, parameters=None).views_a_head() == 1
 
 
 def test_a_run_that_another_process_trains_is_left_alone(heads, tmp_path, monkeypatch):
@@ -199,13 +199,10 @@ def test_the_game_and_truth_both_reach_the_generator(heads):
     def gradient(weights):
         state.generator.zero_grad()
         rng = torch.Generator().manual_seed(0)
-
-        def game(output):
-            terms = phases.adversarial_terms(output, batch, batch.labels, rng, 0)
-            return {**terms, "loss_g": weights[1] * terms["loss_g"]}
-
         with patch.object(warmup, "losses", lambda *_: {k: weights[0] * v for k, v in losses(*_).items()}):
-            warmup.phase(batch, rng, game)
+            _, loss, output = warmup.reconstruction(batch, rng)
+        fake = phases.judged(output, batch.labels, 0)
+        (loss + weights[1] * phases.adversarial_terms(fake, batch, rng, 0)["loss_g"]).backward()
         return torch.cat([p.grad.flatten() for p in state.generator.parts.parameters()])
 
     losses = warmup.losses
@@ -213,6 +210,21 @@ def test_the_game_and_truth_both_reach_the_generator(heads):
     curvature = gradient((0, 0))
     assert min((truth - curvature).norm(), (game - curvature).norm()) > 1e-4
     torch.testing.assert_close(both, truth + game - curvature, atol=1e-5, rtol=1e-3)
+
+
+def test_random_heads_are_judged_from_as_many_sides_as_those_of_the_batch(heads):
+    config = recipe(truth_kimg=1.0)
+    state = TrainingState.create(config, heads.schema, CPU)
+    phases = Phases(config, state.generator, state.discriminator, True, CPU)
+    batch = next(heads.batches(config, 0, 4))
+    two, other = batch.parameters[:1], batch.parameters[:1] + 1
+    pairs = replace(batch, parameters=torch.cat([two, two, other, other]), mirrored=torch.zeros(4))
+    same_side = batch.labels[:1].expand(4, -1)
+    _, fake = phases.generator_phase(pairs, same_side, torch.Generator().manual_seed(0), 0)
+    assert torch.equal(fake.images[0], fake.images[1])
+    assert torch.equal(fake.masks[2], fake.masks[3])
+    assert not torch.allclose(fake.images[0], fake.images[2])
+    assert not any(examples.requires_grad for examples in fake)
 
 
 def test_warm_up_needs_generating_parameters(heads, tmp_path):
@@ -300,9 +312,9 @@ def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
         phases = Phases(config, state.generator, state.discriminator, True, CPU)
         batch = next(stream(shuffled(heads, 0, True), 4, 0, 4, workers=0))
         rng = torch.Generator().manual_seed(0)
-        terms = phases.generator_phase(batch, batch.labels, rng, 0)
-        terms |= phases.discriminator_phase(batch, batch.labels, rng, 0)
-        terms |= phases.penalty_phase(batch, rng, 0)
+        terms, fake = phases.generator_phase(batch, batch.labels, rng, 0)
+        terms |= phases.discriminator_phase(batch, fake, rng, 0)
+        terms |= phases.penalty_phase(batch, fake, rng, 0)
         losses.append({name: float(value.detach()) for name, value in terms.items()})
         with phases.autocast():
             masks = state.generator(phases.draw_codes(2, rng), batch.labels[:2]).low_mask
