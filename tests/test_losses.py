@@ -60,6 +60,9 @@ def test_r1_of_places_is_their_mean():
     rng = torch.Generator().manual_seed(0)
     penalty = losses.gradient_penalty(torch.cat([whole, places], 1), images, masks, 2.0, 1.0, rng)
     assert penalty == pytest.approx((5 + 10 + 5) / 3, rel=0.1)
+    wide = torch.cat([whole, places.repeat(1, 48)[:, :100]], 1)  # 10 x 10 places, each of which sees 5 x 5
+    penalty = losses.gradient_penalty(wide, images, masks, 2.0, 1.0, rng)
+    assert penalty == pytest.approx((5 + 10 + 5) / 3 / 4, rel=0.1)
     # Summed without signs the products of gradients would count, too: |(2, 2, 5, 1)|^2 / 3 = 11.3.
 
 

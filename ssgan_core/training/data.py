@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
@@ -57,8 +57,12 @@ class Batch:
     parameters: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        values = (getattr(self, field.name) for field in fields(self))
-        return Batch(*(None if value is None else value.to(device, non_blocking=True) for value in values))  # type: ignore[arg-type]
+        """The same with what networks see on a device.
+
+        What tells heads apart stays on the CPU, where codes are drawn: asking a GPU for it would wait for all its work.
+        """
+        names = ("images", "masks", "depths", "labels")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
 
     def normalised_images(self) -> Tensor:
         """Images [B, 3, H, W] in [-1, 1], float32."""
@@ -73,7 +77,7 @@ class Batch:
             return 1
         heads = torch.column_stack([self.parameters, self.mirrored])
         starts = torch.ones(len(heads) + 1, dtype=torch.bool)
-        starts[1:-1] = (heads[1:] != heads[:-1]).any(1).cpu()
+        starts[1:-1] = (heads[1:] != heads[:-1]).any(1)
         lengths = starts.nonzero()[:, 0].diff()
         return int(lengths[0]) if (lengths == lengths[0]).all() else 1
 

@@ -89,7 +89,7 @@ class Warmup:
         """
         generator = self.phases.generator
         assert batch.parameters is not None  # the recipe has a warm-up, so the source sends them
-        parameters, mirrored = batch.parameters[::views].cpu(), batch.mirrored[::views].cpu()
+        parameters, mirrored = batch.parameters[::views], batch.mirrored[::views]
         z = known_z(parameters, mirrored, self.phases.config.model.latent, rng)
         known = parameters.shape[1]
         seen_from = slice(known + 1, known + 3)
