@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -109,14 +110,18 @@ class Trainer:
         Returns:
             The terms, and the examples that were generated.
         """
-        share = self.schedule.truth_share(self.state.images)
-        if self.warmup is None or share == 0 or float(torch.rand((), generator=rng)) >= share:
+        if self.warmup is None or not self.reconstructs():
             return self.phases.generator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
         terms, loss, output = self.warmup.reconstruction(batch, rng)
         fake = self.phases.judged(output, batch.labels, self.state.age)
         terms |= self.phases.adversarial_terms(fake, batch, rng, *circumstances)
         (loss + terms["loss_g"]).backward()
         return terms, fake.detached()
+
+    def reconstructs(self) -> bool:
+        """Whether the game's next step reconstructs known heads: all ranks decide alike, as they average terms."""
+        chance = np.random.default_rng([self.config.seed, self.state.steps]).random()
+        return bool(chance < self.schedule.truth_share(self.state.images))
 
     def _draw_labels(self, batch: Batch, rng: torch.Generator) -> Tensor:
         if self.phases.relativistic:

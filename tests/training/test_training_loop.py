@@ -26,6 +26,7 @@ from ssgan_core.training.estimate import estimate
 from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.loop import train
 from ssgan_core.training.phases import Phases
+from ssgan_core.training.ranks import Ranks
 from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
 from ssgan_core.training.trainer import Trainer
@@ -210,6 +211,22 @@ def test_the_game_and_truth_both_reach_the_generator(heads):
     curvature = gradient((0, 0))
     assert min((truth - curvature).norm(), (game - curvature).norm()) > 1e-4
     torch.testing.assert_close(both, truth + game - curvature, atol=1e-5, rtol=1e-3)
+
+
+def test_all_ranks_reconstruct_in_the_same_steps(heads):
+    config = recipe(truth_kimg=0.4)
+    state = TrainingState.create(config, heads.schema, CPU)
+    facts = gather_facts(heads, config.model.part_resolution, True)
+    decided = []
+    for rank in (0, 1):
+        trainer = Trainer(config, state, heads, facts, CPU, Ranks(rank, 2))
+        decided.append([])
+        for step in range(100):
+            state.steps, state.images = step, 4 * step
+            decided[-1].append(trainer.reconstructs())
+    assert decided[0] == decided[1]
+    assert sum(decided[0][:25]) > 17  # of 25, as the share falls from all to three quarters
+    assert sum(decided[0][75:]) < 8
 
 
 def test_random_heads_are_judged_from_as_many_sides_as_those_of_the_batch(heads):
