@@ -297,7 +297,8 @@ def _teaching(stage: Stage) -> str:
     if known:
         parts.append(f"reconstruction of known heads ({known:,} images)")
     if stage.images > known:
-        parts.append(f"the adversarial game ({stage.images - known:,} images)")
+        beside = " beside reconstruction" if stage.recipe.training.truth_kimg else ""
+        parts.append(f"the adversarial game{beside} ({stage.images - known:,} images)")
     return ", then ".join(parts)
 
 

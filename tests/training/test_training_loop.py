@@ -36,6 +36,11 @@ CPU = torch.device("cpu")
 EXAMPLES, SIZE = 12, 16  # of the tiny data set
 
 
+def with_places(config):
+    """The recipe with places judged beside the whole picture."""
+    return replace(config, discriminator=replace(config.discriminator, places=8))
+
+
 def weights(path):
     return load_model(path).tensors
 
@@ -48,7 +53,8 @@ def weights(path):
         recipe({"mode": "adaptive", "probability": 0.2, "kimg": 0.02, "cutout": True}),
         recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", lr_ramp_kimg=0.012),
         recipe(warmup_kimg=0.012, warmup_views=2),
-        recipe(truth_kimg=0.02),
+        recipe(truth_kimg=0.02, warmup_views=2),
+        with_places(recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", truth_kimg=0.02)),
         # Stopped between two sides, and between warm-up and game.
         recipe(
             model={"render_resolution": 16, "part_resolution": 24},
@@ -59,7 +65,7 @@ def weights(path):
             warmup_kimg=0.008,
         ),
     ],
-    ids=["plain", "adaptive", "relativistic", "warm-up", "truth", "growing"],
+    ids=["plain", "adaptive", "relativistic", "warm-up", "truth", "places", "growing"],
 )
 def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path, config):
     straight = train(heads, config, tmp_path / "straight", device=CPU)
@@ -242,6 +248,26 @@ def test_random_heads_are_judged_from_as_many_sides_as_those_of_the_batch(heads)
     assert torch.equal(fake.masks[2], fake.masks[3])
     assert not torch.allclose(fake.images[0], fake.images[2])
     assert not any(examples.requires_grad for examples in fake)
+
+
+def test_places_are_reported_and_teach_both_networks(heads, tmp_path):
+    assert train(heads, with_places(recipe()), tmp_path / "run", device=CPU).finished
+    rows = runs.read_stats(tmp_path / "run")[1:]
+    assert all(row["places_real"] != row["places_fake"] for row in rows)
+    config = with_places(recipe())
+    state = TrainingState.create(config, heads.schema, CPU)
+    phases = Phases(config, state.generator, state.discriminator, True, CPU)
+    batch = next(heads.batches(config, 0, 4))
+    output = state.generator(phases.draw_codes(4, torch.Generator().manual_seed(0)), batch.labels)
+    state.discriminator(*phases.judged(output, batch.labels, 0))[:, 1:].mean().backward()
+    generator = state.generator
+    for layer in (
+        state.discriminator.to_places,
+        generator.parts.to_opacity,
+        generator.upsampler.scales[0].to_rgb,
+    ):
+        assert layer.weight.grad.abs().sum() > 0
+    assert not state.discriminator.to_score.weight.grad.any()
 
 
 def test_warm_up_needs_generating_parameters(heads, tmp_path):
