@@ -67,7 +67,8 @@ def coarse(heads):
 
 def test_real_examples_are_as_coarse_as_generated_ones(coarse):
     phases, batch = coarse
-    images, masks = phases.real(batch, 0)
+    images, masks, labels = phases.real(batch, 0)
+    assert torch.equal(labels, batch.labels)
     full = batch.normalised_images()
     assert torch.equal(images[:, :3], full)
     torch.testing.assert_close(images[:, 3:], resize_bilinear(box_average(full, 8), 16))
@@ -77,7 +78,7 @@ def test_real_examples_are_as_coarse_as_generated_ones(coarse):
     depth = losses.real_depth_channel(batch.depths, 8)
     torch.testing.assert_close(masks[:, 13:], resize_bilinear(depth, 16))
     phases.generator.set_sides(16, 24)
-    assert torch.equal(phases.real(batch, 0)[0][:, 3:], full)
+    assert torch.equal(phases.real(batch, 0).images[:, 3:], full)
 
 
 def test_known_heads_are_compared_as_coarse_as_they_are_rendered(coarse, heads):
