@@ -99,7 +99,7 @@ def main() -> None:
     # tens of times slower as soon as anything else wants the processor, and gain little when nothing does.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Read by torch at its first large allocation: pages of 2 MB instead of 4 kB where the kernel grants them.
-    # Activations are gone and wanted again at every layer, and a fifth of a training step went into fresh pages.
+    # Activations are gone and wanted again at every layer, and an eighth of a training step went into fresh pages.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     warnings.showwarning = _show_warning
     app()

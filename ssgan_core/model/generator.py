@@ -57,7 +57,7 @@ class PartMaps:
         )
 
     def repeated(self, times: int) -> PartMaps:
-        """Every portrait's maps so many times in succession."""
+        """Every portrait's maps so many times in succession; once is a view of them."""
         maps = (self.features, self.relative_depth, self.depth, self.optical_depth, self.background)
         # Not repeat_interleave: its gradient is a scatter.
         return PartMaps(*(x[:, None].expand(-1, times, *x.shape[1:]).flatten(0, 1) for x in maps))

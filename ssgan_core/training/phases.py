@@ -40,7 +40,7 @@ class Phases:
     """The networks' loss computations under one recipe.
 
     What the phases have in common:
-        batch: real examples.
+        batch, real: real examples, as the data has them and as the discriminator sees them.
         fake: generated examples, with the relativistic loss seen by the cameras of the batch, so that pairs share one.
             The discriminator learns from those that the generator was taught by in the same step: drawing others would
             take another quarter of a step's time.
@@ -92,7 +92,7 @@ class Phases:
         views = batch.views_a_head() if self.generator.has_depth else 1
         with self.autocast():
             maps = self.generator.part_maps(self.draw_codes(len(labels) // views, rng, track=True))
-            output = self.generator.render(maps.repeated(views) if views > 1 else maps, labels)
+            output = self.generator.render(maps.repeated(views), labels)
         fake = self.judged(output, labels, images_seen)
         terms = self.adversarial_terms(fake, batch, rng, images_seen, augmentation)
         curvature = self.curvature(maps)
@@ -121,18 +121,12 @@ class Phases:
         return {"loss_g": loss, "logit_fake": logits[:, 0].mean()} | self._of_places("fake", logits)
 
     def discriminator_phase(
-        self,
-        batch: Batch,
-        fake: Examples,
-        rng: torch.Generator,
-        images_seen: int,
-        augmentation: float = 0.0,
+        self, real: Examples, fake: Examples, rng: torch.Generator, augmentation: float = 0.0
     ) -> dict[str, Tensor]:
         """Gradients of the adversarial loss for the discriminator on real and generated examples.
 
         The term `sign_real` is what adaptive augmentation watches.
         """
-        real = self.real(batch, images_seen)
         with self.autocast():
             fake_logits = self.discriminator(*self.augmented(fake, augmentation, rng))
             real_logits = self.discriminator(*self.augmented(real, augmentation, rng))
@@ -146,15 +140,10 @@ class Phases:
         return terms | self._of_places("real", real_logits)
 
     def penalty_phase(
-        self,
-        batch: Batch,
-        fake: Examples,
-        rng: torch.Generator,
-        images_seen: int,
-        augmentation: float = 0.0,
+        self, real: Examples, fake: Examples, rng: torch.Generator, augmentation: float = 0.0
     ) -> dict[str, Tensor]:
         """Gradients of the lazy penalties, already multiplied by their interval: R1; R2, too, if relativistic."""
-        terms = {"r1": self._penalty(self.real(batch, images_seen), augmentation, rng)}
+        terms = {"r1": self._penalty(real, augmentation, rng)}
         if self.relativistic:
             terms["r2"] = self._penalty(fake, augmentation, rng)
         return terms

@@ -45,14 +45,12 @@ class Schedule:
     @property
     def warmup_images(self) -> int:
         """Images in which known heads are reconstructed, in whole batches."""
-        batch = self.config.training.batch
-        return ceil(self.config.training.warmup_kimg * 1000 / batch) * batch
+        return self._whole_batches(self.config.training.warmup_kimg)
 
     @property
     def truth_images(self) -> int:
         """Images after which no known head is reconstructed any more, in whole batches."""
-        batch = self.config.training.batch
-        return self.warmup_images + ceil(self.config.training.truth_kimg * 1000 / batch) * batch
+        return self.warmup_images + self._whole_batches(self.config.training.truth_kimg)
 
     def is_warmup(self, images: int) -> bool:
         """Whether this step reconstructs known heads instead of playing the adversarial game."""
@@ -94,6 +92,10 @@ class Schedule:
         training = self.config.training
         half_life = min(training.ema_kimg * 1000, training.ema_rampup * images)
         return 0.5 ** (training.batch / max(half_life, 1e-8))
+
+    def _whole_batches(self, kimg: float) -> int:
+        batch = self.config.training.batch
+        return ceil(kimg * 1000 / batch) * batch
 
     def _ramp(self, images: int) -> float:
         """Linear from zero to one: optimisers without moments begin with small steps."""

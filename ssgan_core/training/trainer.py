@@ -88,28 +88,27 @@ class Trainer:
 
     def _adversarial_step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         state, config = self.state, self.config
-        circumstances = state.age, state.adaptation.probability
         state.discriminator.requires_grad_(False)
-        terms, fake = self._generator_terms(batch, rng, circumstances)
+        terms, fake = self._generator_terms(batch, rng)
         self._update_generator()
         state.discriminator.requires_grad_(True)
-        terms |= self.phases.discriminator_phase(batch, fake, rng, *circumstances)
+        real, augmentation = self.phases.real(batch, state.age), state.adaptation.probability
+        terms |= self.phases.discriminator_phase(real, fake, rng, augmentation)
         self._update_discriminator([terms["sign_real"]])
         if state.steps % config.training.r1_interval == 0:
-            terms |= self.phases.penalty_phase(batch, fake, rng, *circumstances)
+            terms |= self.phases.penalty_phase(real, fake, rng, augmentation)
             self._update_discriminator()
         if config.augmentation.mode == "adaptive":
             state.adaptation.observe(float(terms["sign_real"]), config.training.batch, config.augmentation)
         return terms
 
-    def _generator_terms(
-        self, batch: Batch, rng: torch.Generator, circumstances: tuple[int, float]
-    ) -> tuple[dict[str, Tensor], Examples]:
+    def _generator_terms(self, batch: Batch, rng: torch.Generator) -> tuple[dict[str, Tensor], Examples]:
         """The generator's gradients: by random heads, or by known ones that are reconstructed at the same time.
 
         Returns:
             The terms, and the examples that were generated.
         """
+        circumstances = self.state.age, self.state.adaptation.probability
         if self.warmup is None or not self.reconstructs():
             return self.phases.generator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
         terms, loss, output = self.warmup.reconstruction(batch, rng)

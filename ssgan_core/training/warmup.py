@@ -66,7 +66,7 @@ class Warmup:
         views = 1 if self.pose else batch.views_a_head()
         with phases.autocast():
             maps = phases.generator.part_maps(self.codes(batch, views, rng))
-            output = phases.generator.render(maps.repeated(views) if views > 1 else maps, batch.labels)
+            output = phases.generator.render(maps.repeated(views), batch.labels)
         terms = self.losses(output, batch)
         curvature = phases.curvature(maps)
         loss = (

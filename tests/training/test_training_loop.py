@@ -356,8 +356,9 @@ def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
         batch = next(stream(shuffled(heads, 0, True), 4, 0, 4, workers=0))
         rng = torch.Generator().manual_seed(0)
         terms, fake = phases.generator_phase(batch, batch.labels, rng, 0)
-        terms |= phases.discriminator_phase(batch, fake, rng, 0)
-        terms |= phases.penalty_phase(batch, fake, rng, 0)
+        real = phases.real(batch, 0)
+        terms |= phases.discriminator_phase(real, fake, rng)
+        terms |= phases.penalty_phase(real, fake, rng)
         losses.append({name: float(value.detach()) for name, value in terms.items()})
         with phases.autocast():
             masks = state.generator(phases.draw_codes(2, rng), batch.labels[:2]).low_mask
