@@ -190,6 +190,11 @@ def area_average(x: Tensor, size: int) -> Tensor:
     return shares @ x @ shares.T
 
 
+def dilate(mask: Tensor, pixels: int) -> Tensor:
+    """Masks [B, H, W] (bool) grown by so many pixels in every direction, diagonals included."""
+    return F.max_pool2d(mask[:, None].float(), 2 * pixels + 1, stride=1, padding=pixels)[:, 0] > 0
+
+
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     """Separable Gaussian blur of [B, C, H, W] with replicated borders; sigma in pixels."""
     if x.device.type == "cpu" and max(x.shape[-2:]) <= _BLURRED_AS_PRODUCT:

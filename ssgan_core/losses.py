@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssgan_core.layers import area_average, box_average, gaussian_blur, resize_bilinear
+from ssgan_core.layers import area_average, box_average, dilate, gaussian_blur, resize_bilinear
 
 # Depth is judged as (camera distance - z_cam) / scale, so that heads fill about [-1, 1] and the background is zero.
 _CAMERA_DISTANCE = 2.7
@@ -98,6 +98,21 @@ def depth_curvature(depth: Tensor, optical_depth: Tensor) -> Tensor:
     across = depth[..., :, 2:] - 2 * depth[..., :, 1:-1] + depth[..., :, :-2]
     down = depth[..., 2:, :] - 2 * depth[..., 1:-1, :] + depth[..., :-2, :]
     return (across.square() * opacity[..., :, 1:-1]).mean() + (down.square() * opacity[..., 1:-1, :]).mean()
+
+
+def leaked_share(change: Tensor, region: Tensor, least: float) -> Tensor:
+    """Mean over examples of the share of a change that lies outside of a region.
+
+    Gradients flow through what lies outside alone: what lies inside is wanted, and is not to grow for the share's sake.
+
+    Args:
+        change: [B, H, W], not negative.
+        region: [B, H, W] (bool).
+        least: a change whose mean over pixels is smaller counts as if it were so large: where an edit changes next to
+            nothing, shares of it say nothing.
+    """
+    outside = (change * ~region).mean((1, 2))
+    return (outside / change.mean((1, 2)).detach().clamp(min=least)).mean()
 
 
 def real_mask_channels(ids: Tensor, classes: int, size: int, smoothing: float) -> Tensor:

@@ -39,6 +39,20 @@ def test_relativistic_losses_by_hand():
     assert shifted.item() == pytest.approx(discriminator.item())
 
 
+def test_share_of_a_change_that_leaks_by_hand():
+    change = torch.zeros(2, 4, 4)
+    change[0, 0, 0], change[0, 3, 3] = 3.0, 1.0  # a quarter outside
+    change[1, 3, 3] = 0.016  # all of it outside, but next to nothing: 0.001 in the mean
+    region = torch.zeros(2, 4, 4, dtype=torch.bool)
+    region[:, :2, :2] = True
+    change.requires_grad_()
+    share = losses.leaked_share(change, region, 0.01)
+    assert share.item() == pytest.approx((0.25 + 0.1) / 2)
+    (gradient,) = torch.autograd.grad(share, change)
+    assert gradient[0, 3, 3].item() == pytest.approx(0.25 / 2)
+    assert not gradient[region].any()
+
+
 def test_r1_of_a_linear_discriminator():
     images = torch.zeros(2, 3, 4, 4, requires_grad=True)
     masks = torch.zeros(2, 2, 2, 2, requires_grad=True)

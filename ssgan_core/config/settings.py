@@ -169,6 +169,7 @@ class TrainingConfig:
         image_gamma: R1 weight on images; 0 means 0.0002 resolution^2 / batch, the size-scaled default.
         mask_gamma: R1 weight on rendered masks; 0 means 1000 (render_resolution / 512)^2.
         curvature_weight: weight of the depth curvature penalty.
+        exchange_weight: weight of what leaks out of a part when it alone is exchanged (see training.exchange).
         shell_start: shell width at the start, world units.
         shell_kimg: images over which it shrinks to model.shell_width.
         blur_start, blur_end: Gaussian blur of the judged masks, pixels at render_resolution.
@@ -205,6 +206,7 @@ class TrainingConfig:
     image_gamma: float = 0.0
     mask_gamma: float = 0.0
     curvature_weight: float = 0.1
+    exchange_weight: float = 0.0
     shell_start: float = 0.05
     shell_kimg: float = 200.0
     blur_start: float = 2.0
@@ -241,6 +243,7 @@ class TrainingConfig:
             "image_gamma",
             "mask_gamma",
             "curvature_weight",
+            "exchange_weight",
             "lr_ramp_kimg",
         ):
             _require(getattr(self, name) >= 0, f"training.{name} must not be negative")

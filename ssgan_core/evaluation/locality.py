@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+
+from ssgan_core.layers import dilate
 
 WIDENED = 0.03
 LEAST_COVER = 0.003
@@ -69,8 +70,7 @@ def edit_effect(
 
 def widen(mask: np.ndarray, pixels: int) -> np.ndarray:
     """A mask [H, W] (bool) grown by so many pixels in every direction, diagonals included."""
-    grown = torch.from_numpy(mask[None, None].astype(np.float32))
-    return F.max_pool2d(grown, 2 * pixels + 1, stride=1, padding=pixels)[0, 0].numpy() > 0
+    return dilate(torch.from_numpy(mask[None]), pixels)[0].numpy()
 
 
 def round_up(value: float) -> int:

@@ -13,6 +13,7 @@ from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
 from ssgan_core.training.data import Batch, TrainingSource
 from ssgan_core.training.ema import update_average
+from ssgan_core.training.exchange import EVERY, exchange_terms
 from ssgan_core.training.facts import DataFacts
 from ssgan_core.training.phases import Examples, Phases
 from ssgan_core.training.ranks import ALONE, Ranks
@@ -67,7 +68,7 @@ class Trainer:
         seed = self.config.seed * 1_000_003 + state.steps + self.ranks.seed_offset
         rng = torch.Generator().manual_seed(seed)
         if self.warmup is not None and self.schedule.is_warmup(state.images):
-            terms = self.warmup.phase(batch, rng)
+            terms = self.warmup.phase(batch, rng) | self._exchange(batch, rng)
             self._update_generator()
         else:
             terms = self._adversarial_step(batch, rng)
@@ -90,6 +91,7 @@ class Trainer:
         state, config = self.state, self.config
         state.discriminator.requires_grad_(False)
         terms, fake = self._generator_terms(batch, rng)
+        terms |= self._exchange(batch, rng)
         self._update_generator()
         state.discriminator.requires_grad_(True)
         real, augmentation = self.phases.real(batch, state.age), state.adaptation.probability
@@ -111,11 +113,21 @@ class Trainer:
         circumstances = self.state.age, self.state.adaptation.probability
         if self.warmup is None or not self.reconstructs():
             return self.phases.generator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
-        terms, loss, output = self.warmup.reconstruction(batch, rng)
+        terms, loss, output = self.warmup.reconstruction(batch, rng, coarse=True)
         fake = self.phases.judged(output, batch.labels, self.state.age)
         terms |= self.phases.adversarial_terms(fake, batch, rng, *circumstances)
         (loss + terms["loss_g"]).backward()
         return terms, fake.detached()
+
+    def _exchange(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Gradients of what leaks out of exchanged parts, in some of the steps."""
+        weight = self.config.training.exchange_weight
+        if weight == 0 or self.state.steps % EVERY:
+            return {}
+        with self.phases.autocast():
+            terms = exchange_terms(self.state.generator, batch.labels, rng)
+        (weight * EVERY * torch.stack(list(terms.values())).sum()).backward()
+        return terms
 
     def reconstructs(self) -> bool:
         """Whether the game's next step reconstructs known heads: all ranks decide alike, as they average terms."""

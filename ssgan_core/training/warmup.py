@@ -9,6 +9,8 @@ sampling z afterwards samples heads.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +19,7 @@ from ssgan_core import losses
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
 from ssgan_core.heads.latent import ChoiceLayout, choice_layout
-from ssgan_core.layers import box_average
+from ssgan_core.layers import area_average, box_average
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Output
 from ssgan_core.training.data import Batch
@@ -29,6 +31,9 @@ _DEPTH_WEIGHT = 3.0
 _IMAGE_WEIGHT = 2.0
 _SQUARE_WEIGHT = 2.5  # of pictures: large errors, such as a lock in the wrong place, count for more
 _GRADIENT_WEIGHT = 2.0
+# Side at which pictures are compared beside the game. Next to one truth, strands in other places are worse than none:
+# what is finer is the discriminator's.
+_COARSE_SIDE = 32
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
 # alone, which is what a later transfer of one part relies on.
 _FOREIGN_BASE = 0.3
@@ -56,18 +61,24 @@ class Warmup:
 
     def phase(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Gradients of the reconstruction losses for the generator."""
-        terms, loss, _ = self.reconstruction(batch, rng)
+        terms, loss, _ = self.reconstruction(batch, rng, coarse=False)
         loss.backward()
         return terms
 
-    def reconstruction(self, batch: Batch, rng: torch.Generator) -> tuple[dict[str, Tensor], Tensor, Output]:
-        """The batch's heads drawn from their parameters: terms, their weighted sum, and what was drawn."""
+    def reconstruction(
+        self, batch: Batch, rng: torch.Generator, coarse: bool
+    ) -> tuple[dict[str, Tensor], Tensor, Output]:
+        """The batch's heads drawn from their parameters: terms, their weighted sum, and what was drawn.
+
+        Args:
+            coarse: compare the pictures' coarse features only.
+        """
         phases = self.phases
         views = 1 if self.pose else batch.views_a_head()
         with phases.autocast():
             maps = phases.generator.part_maps(self.codes(batch, views, rng))
             output = phases.generator.render(maps.repeated(views), batch.labels)
-        terms = self.losses(output, batch)
+        terms = self.losses(output, batch, coarse)
         curvature = phases.curvature(maps)
         loss = (
             _MASK_WEIGHT * terms["warmup_masks"]
@@ -120,25 +131,34 @@ class Warmup:
             torch.where(foreign[..., None], other.texture, codes.texture),
         )
 
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Class-balanced mask cross-entropy, premultiplied depth L1; image L1, its square and gradients' L1 at both
-        scales.
-        """
+    def losses(self, output: Output, batch: Batch, coarse: bool) -> dict[str, Tensor]:
+        """Class-balanced mask cross-entropy, premultiplied depth L1, and the pictures' losses."""
         size, side = output.low_mask.shape[-1], self.phases.generator.render_side
         truth = losses.real_mask_channels(batch.masks, output.low_mask.shape[1], size, 0.0)
         truth = losses.with_fewer_rays(truth, side)
         weighted = truth * self.balance[:, None, None]
         depth = losses.rendered_depth_channel(output.depth, output.low_mask[:, :1])
         true_depth = losses.with_fewer_rays(losses.real_depth_channel(batch.depths, size), side)
-        images = batch.normalised_images()
-        low_images = losses.with_fewer_rays(box_average(images, size), side)
         return {
             "warmup_masks": -(weighted * output.low_mask.clamp(min=1e-3).log()).sum(1).mean(),
             "warmup_depth": F.l1_loss(depth, true_depth) * self.phases.has_depth,
-            "warmup_image": F.l1_loss(output.image, images) + F.l1_loss(output.low_image, low_images),
-            "warmup_square": F.mse_loss(output.image, images) + F.mse_loss(output.low_image, low_images),
-            "warmup_gradient": _gradient_loss(output.image, images)
-            + _gradient_loss(output.low_image, low_images),
+            **self._picture_losses(output, batch, coarse),
+        }
+
+    def _picture_losses(self, output: Output, batch: Batch, coarse: bool) -> dict[str, Tensor]:
+        """L1, square and gradients' L1 of the pictures, summed over both sizes."""
+        images = batch.normalised_images()
+        low = losses.with_fewer_rays(
+            box_average(images, output.low_image.shape[-1]), self.phases.generator.render_side
+        )
+        pairs = [(output.image, images), (output.low_image, low)]
+        if coarse:
+            side = min(_COARSE_SIDE, low.shape[-1])
+            pairs = [(area_average(drawn, side), area_average(truth, side)) for drawn, truth in pairs]
+        return {
+            "warmup_image": _summed(F.l1_loss, pairs),
+            "warmup_square": _summed(F.mse_loss, pairs),
+            "warmup_gradient": _summed(_gradient_loss, pairs),
         }
 
 
@@ -181,6 +201,10 @@ def _check_room(config: Config, parameter_count: int) -> None:
             f"model.latent {config.model.latent} is too small for {parameter_count} generating parameters"
             + (" and a pose" if config.model.lifting == "none" else "")
         )
+
+
+def _summed(loss: Callable[[Tensor, Tensor], Tensor], pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    return torch.stack([loss(drawn, truth) for drawn, truth in pairs]).sum()
 
 
 def _gradient_loss(a: Tensor, b: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ from recipes import recipe
 
 from ssgan_core import losses
 from ssgan_core.layers import box_average, resize_bilinear
-from ssgan_core.model.generator import Generator, PartMaps
+from ssgan_core.model.generator import Generator, Output, PartMaps
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.training import runs
+from ssgan_core.training.data import Batch
 from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.loop import train
 from ssgan_core.training.origin import FromModel
@@ -55,13 +56,18 @@ def test_growth_goes_on_from_the_weights_age(heads, tmp_path, rendered):
     assert rendered[True] == [(8, 16), (16, 24)]
 
 
+def networks(config):
+    state = TrainingState.create(config, PORTRAIT, CPU)
+    return state.generator, state.discriminator
+
+
 @pytest.fixture
 def coarse(heads):
     """Phases whose generator casts half the rays a side, and a batch."""
     config = recipe(model=FINAL, warmup_kimg=1.0)
-    state = TrainingState.create(config, PORTRAIT, CPU)
-    state.generator.set_sides(8, 24)
-    phases = Phases(config, state.generator, state.discriminator, True, CPU)
+    generator, discriminator = networks(config)
+    generator.set_sides(8, 24)
+    phases = Phases(config, generator, discriminator, True, CPU)
     return phases, next(heads.batches(config, 0, 4))
 
 
@@ -87,9 +93,30 @@ def test_known_heads_are_compared_as_coarse_as_they_are_rendered(coarse, heads):
     warmup = Warmup(phases, 1, facts.part_areas, facts.labels)
     output = phases.generator(phases.draw_codes(4, torch.Generator().manual_seed(0)), batch.labels)
     low = resize_bilinear(box_average(batch.normalised_images(), 8), 16)
-    terms = warmup.losses(output, batch)
+    terms = warmup.losses(output, batch, coarse=False)
     expected = (output.image - batch.normalised_images()).abs().mean() + (output.low_image - low).abs().mean()
     assert terms["warmup_image"].item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("coarse", [False, True])
+def test_beside_the_game_details_of_pictures_cost_nothing(heads, coarse):
+    """Pictures that differ from the truth in stripes finer than a 32nd of their side, and not in the mean of any."""
+    config = recipe(model={"resolution": 128, "render_resolution": 64}, truth_kimg=1.0)
+    phases = Phases(config, *networks(config), True, CPU)
+    facts = gather_facts(heads, 8, True)
+    warmup = Warmup(phases, 1, facts.part_areas, facts.labels)
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(64, 192, (2, 3, 128, 128), generator=rng, dtype=torch.uint8)
+    nothing = torch.zeros(2, 1, 128, 128)
+    batch = Batch(images, nothing[:, 0].byte(), nothing, torch.from_numpy(heads.labels[:2]), *torch.zeros(2, 2))
+    stripes = torch.tensor([0.2, 0.2, -0.2, -0.2]).repeat(32)
+    image = batch.normalised_images() + stripes
+    masks = torch.eye(13)[0][:, None, None].expand(2, 13, 64, 64)
+    output = Output(image, masks, nothing[..., :64, :64], box_average(image, 64), masks)
+    terms = warmup.losses(output, batch, coarse)
+    found = [terms[f"warmup_{name}"].item() for name in ("image", "square", "gradient")]
+    stripes_cost = [0.4, 0.08, 0.4 * (63 / 127 + 1)]  # an edge at every second, then at every pixel
+    assert found == pytest.approx([0.0] * 3 if coarse else stripes_cost, abs=1e-5)
 
 
 def test_curvature_means_the_same_at_any_side(coarse):
