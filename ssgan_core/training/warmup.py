@@ -9,8 +9,6 @@ sampling z afterwards samples heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,8 +29,9 @@ _DEPTH_WEIGHT = 3.0
 _IMAGE_WEIGHT = 2.0
 _SQUARE_WEIGHT = 2.5  # of pictures: large errors, such as a lock in the wrong place, count for more
 _GRADIENT_WEIGHT = 2.0
-# Side at which pictures are compared beside the game. Next to one truth, strands in other places are worse than none:
-# what is finer is the discriminator's.
+# Parts, beside the background, whose fine looks no parameter tells. Next to one truth, strands in other places are worse
+# than none, so beside the game pictures are compared there at a side of 32, and what is finer is the discriminator's.
+_TEXTURED = ("hair", "cloth", "hat")
 _COARSE_SIDE = 32
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
 # alone, which is what a later transfer of one part relies on.
@@ -57,6 +56,9 @@ class Warmup:
         _check_room(phases.config, parameter_count)
         self.phases = phases
         balance = part_areas.clamp(min=1e-4).rsqrt()
+        names = phases.generator.schema.names
+        textured = [0, *(names.index(name) for name in _TEXTURED if name in names)]
+        self.textured = torch.tensor(textured, dtype=torch.uint8, device=phases.device)
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
     def phase(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
@@ -71,7 +73,7 @@ class Warmup:
         """The batch's heads drawn from their parameters: terms, their weighted sum, and what was drawn.
 
         Args:
-            coarse: compare the pictures' coarse features only.
+            coarse: compare coarse features only where parameters do not tell more.
         """
         phases = self.phases
         views = 1 if self.pose else batch.views_a_head()
@@ -146,19 +148,18 @@ class Warmup:
         }
 
     def _picture_losses(self, output: Output, batch: Batch, coarse: bool) -> dict[str, Tensor]:
-        """L1, square and gradients' L1 of the pictures, summed over both sizes."""
-        images = batch.normalised_images()
-        low = losses.with_fewer_rays(
-            box_average(images, output.low_image.shape[-1]), self.phases.generator.render_side
-        )
-        pairs = [(output.image, images), (output.low_image, low)]
+        """L1, square and gradients' L1 of the pictures' errors, summed over both sizes."""
+        images, size = batch.normalised_images(), output.low_image.shape[-1]
+        low = losses.with_fewer_rays(box_average(images, size), self.phases.generator.render_side)
+        errors = [output.image - images, output.low_image - low]
         if coarse:
-            side = min(_COARSE_SIDE, low.shape[-1])
-            pairs = [(area_average(drawn, side), area_average(truth, side)) for drawn, truth in pairs]
+            told = (~torch.isin(batch.masks, self.textured))[:, None].float()
+            fine = [errors[0] * told, errors[1] * box_average(told, size)]
+            errors = fine + [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
         return {
-            "warmup_image": _summed(F.l1_loss, pairs),
-            "warmup_square": _summed(F.mse_loss, pairs),
-            "warmup_gradient": _summed(_gradient_loss, pairs),
+            "warmup_image": torch.stack([error.abs().mean() for error in errors]).sum(),
+            "warmup_square": torch.stack([error.square().mean() for error in errors]).sum(),
+            "warmup_gradient": torch.stack([_steepness(error) for error in errors]).sum(),
         }
 
 
@@ -203,12 +204,6 @@ def _check_room(config: Config, parameter_count: int) -> None:
         )
 
 
-def _summed(loss: Callable[[Tensor, Tensor], Tensor], pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    return torch.stack([loss(drawn, truth) for drawn, truth in pairs]).sum()
-
-
-def _gradient_loss(a: Tensor, b: Tensor) -> Tensor:
-    difference = a - b
-    return (difference[..., :, 1:] - difference[..., :, :-1]).abs().mean() + (
-        difference[..., 1:, :] - difference[..., :-1, :]
-    ).abs().mean()
+def _steepness(x: Tensor) -> Tensor:
+    """Mean absolute difference of neighbours across and down."""
+    return (x[..., :, 1:] - x[..., :, :-1]).abs().mean() + (x[..., 1:, :] - x[..., :-1, :]).abs().mean()

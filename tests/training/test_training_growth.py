@@ -98,8 +98,8 @@ def test_known_heads_are_compared_as_coarse_as_they_are_rendered(coarse, heads):
     assert terms["warmup_image"].item() == pytest.approx(expected.item())
 
 
-@pytest.mark.parametrize("coarse", [False, True])
-def test_beside_the_game_details_of_pictures_cost_nothing(heads, coarse):
+@pytest.mark.parametrize(("coarse", "part", "seen"), [(False, "hair", 1), (True, "hair", 0), (True, "eyes", 1)])
+def test_details_that_no_parameter_tells_cost_nothing_beside_the_game(heads, coarse, part, seen):
     """Pictures that differ from the truth in stripes finer than a 32nd of their side, and not in the mean of any."""
     config = recipe(model={"resolution": 128, "render_resolution": 64}, truth_kimg=1.0)
     phases = Phases(config, *networks(config), True, CPU)
@@ -107,16 +107,17 @@ def test_beside_the_game_details_of_pictures_cost_nothing(heads, coarse):
     warmup = Warmup(phases, 1, facts.part_areas, facts.labels)
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(64, 192, (2, 3, 128, 128), generator=rng, dtype=torch.uint8)
+    ids = torch.full((2, 128, 128), PORTRAIT.names.index(part), dtype=torch.uint8)
     nothing = torch.zeros(2, 1, 128, 128)
-    batch = Batch(images, nothing[:, 0].byte(), nothing, torch.from_numpy(heads.labels[:2]), *torch.zeros(2, 2))
+    batch = Batch(images, ids, nothing, torch.from_numpy(heads.labels[:2]), *torch.zeros(2, 2))
     stripes = torch.tensor([0.2, 0.2, -0.2, -0.2]).repeat(32)
     image = batch.normalised_images() + stripes
     masks = torch.eye(13)[0][:, None, None].expand(2, 13, 64, 64)
     output = Output(image, masks, nothing[..., :64, :64], box_average(image, 64), masks)
     terms = warmup.losses(output, batch, coarse)
     found = [terms[f"warmup_{name}"].item() for name in ("image", "square", "gradient")]
-    stripes_cost = [0.4, 0.08, 0.4 * (63 / 127 + 1)]  # an edge at every second, then at every pixel
-    assert found == pytest.approx([0.0] * 3 if coarse else stripes_cost, abs=1e-5)
+    # An edge at every second pixel, then at every one.
+    assert found == pytest.approx([seen * x for x in (0.4, 0.08, 0.4 * (63 / 127 + 1))], abs=1e-5)
 
 
 def test_curvature_means_the_same_at_any_side(coarse):
