@@ -65,6 +65,27 @@ def test_texture_codes_cannot_move_geometry(networks):
     assert not torch.allclose(before[0], after[0])
 
 
+def test_details_reach_appearance_alone():
+    torch.manual_seed(0)
+    networks = PartGenerators(replace(TINY, detail_frequencies=8), PORTRAIT).requires_grad_(False)
+    assert networks.detail_waves.norm(dim=1).aminmax() == pytest.approx((4.0, 0.4 * 12))
+    before = networks(random_codes(2))
+    networks.detail_waves += 0.3
+    features, *geometry = networks(random_codes(2))
+    assert (features - before[0]).abs().amax((0, 2, 3, 4)).min() > 0.01
+    for now, then in zip(geometry, before[1:], strict=True):
+        assert torch.equal(now, then)
+
+
+def test_details_are_left_out_of_maps_that_are_too_coarse_for_them():
+    torch.manual_seed(0)
+    networks = PartGenerators(replace(TINY, detail_frequencies=8), PORTRAIT).requires_grad_(False)
+    networks.size = 8
+    coarse = networks(random_codes(2))[0]
+    networks.detail_waves += 0.3  # all of them are above 0.4 cycles of these texels
+    assert torch.equal(networks(random_codes(2))[0], coarse)
+
+
 @pytest.mark.parametrize("part", [0, 6, PARTS - 1])
 def test_one_parts_codes_reach_no_other_part(networks, part):
     codes, other = random_codes(2), random_codes(2, 1)

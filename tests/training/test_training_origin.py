@@ -126,6 +126,27 @@ def test_a_model_that_was_told_z_alone_learns_to_hear_choices(heads, begun, tmp_
         FromModel.open(tmp_path / "first").fill(fresh())
 
 
+def test_a_model_without_details_begins_to_listen_to_them(heads, tmp_path):
+    model = {"part_resolution": 16}
+    train(heads, recipe(model=model, kimg=0.004), tmp_path / "run", device=CPU)
+    plain = fresh(model)
+    FromModel.open(tmp_path / "run").fill(plain)
+    state = fresh({**model, "detail_frequencies": 4})
+    FromModel.open(tmp_path / "run").fill(state)
+    before, after = look(plain.generator), look(state.generator)
+    torch.testing.assert_close(after.low_mask, before.low_mask)
+    change = (after.low_image - before.low_image).abs().mean()
+    assert 0.001 < change < 0.2 * before.low_image.std()
+    for generator in (state.generator, state.average):
+        for layer in (generator.parts.texture_layers[0], generator.background.layers[0]):
+            layer.weight.data[..., -8:] = 0
+    torch.testing.assert_close(look(state.generator).image, before.image)
+    # Not back again: what was learnt would be lost.
+    train(heads, recipe(model={**model, "detail_frequencies": 4}, kimg=0.004), tmp_path / "new", device=CPU)
+    with pytest.raises(SsganError, match=r"model\.detail_frequencies is 4 in .*, but 0"):
+        FromModel.open(tmp_path / "new").fill(fresh(model))
+
+
 def test_choices_that_nobody_described_or_that_are_others(heads, begun, tmp_path, monkeypatch):
     def begin(name, origin=None, **settings):
         train(heads, recipe(None, {"choices": 2}, **settings), tmp_path / name, device=CPU, origin=origin)
