@@ -53,6 +53,32 @@ def test_share_of_a_change_that_leaks_by_hand():
     assert not gradient[region].any()
 
 
+def stripes(period: int, shift: int, height: float) -> torch.Tensor:
+    """[1, 1, 32, 32]: vertical stripes, half of them higher."""
+    return (((torch.arange(32) + shift) % period < period // 2) * height).expand(1, 1, 32, 32)
+
+
+def test_textures_agree_wherever_their_strands_run():
+    distance = losses.texture_distance(stripes(4, 0, 0.5), stripes(4, 1, 0.5))
+    assert distance < 0.1 * losses.texture_distance(stripes(4, 0, 0.5), torch.zeros(1, 1, 32, 32))
+
+
+def test_textures_differ_in_contrast_and_direction_by_hand():
+    # Slopes of 0.5 at every second pixel, across alone: 0.5^2 / 2 in the mean, up to the waves that the blur leaves.
+    strong, weak = stripes(4, 0, 0.5), stripes(4, 0, 0.25)
+    rms = (0.125 + 1e-4) ** 0.5
+    contrast = rms - (0.125 / 4 + 1e-4) ** 0.5
+    assert losses.texture_distance(weak, strong).item() == pytest.approx(contrast + 0.75 * 0.125 / rms, rel=0.07)
+    assert losses.texture_distance(strong.mT, strong).item() == pytest.approx(2 * 0.125 / rms, rel=0.07)
+
+
+def test_faint_details_are_pulled_towards_the_wanted_contrast():
+    faint = (0.02 * stripes(4, 0, 1.0)).requires_grad_()
+    (gradient,) = torch.autograd.grad(losses.texture_distance(faint, stripes(4, 2, 0.5)), faint)
+    step = faint.detach() - 50 * gradient
+    assert step[..., 8:-8, 8:-8].std() > 2 * faint[..., 8:-8, 8:-8].std()
+
+
 def test_r1_of_a_linear_discriminator():
     images = torch.zeros(2, 3, 4, 4, requires_grad=True)
     masks = torch.zeros(2, 2, 2, 2, requires_grad=True)

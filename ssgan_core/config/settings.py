@@ -175,6 +175,8 @@ class TrainingConfig:
             learn at a hundredth of the others' pace, as the game wants it: 100 lets them keep up.
         truth_kimg: images after the warm-up in which known heads are reconstructed beside the game, in a share of
             the steps that falls from all to none.
+        texture_weight: above 0, known heads' hair, clothes and background, whose fine looks no parameter tells, are
+            compared coarsely, and by the contrast and direction of details with this weight. 0 compares pixels there, too.
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
         mixing: probability that a sample mixes the part codes of two heads.
         r1_interval: steps between two R1 penalties.
@@ -211,6 +213,7 @@ class TrainingConfig:
     warmup_views: int = 1
     warmup_mapping: float = 1.0
     truth_kimg: float = 0.0
+    texture_weight: float = 0.0
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
     mixing: float = 0.3
@@ -252,6 +255,7 @@ class TrainingConfig:
         for name in (
             "warmup_kimg",
             "truth_kimg",
+            "texture_weight",
             "image_gamma",
             "mask_gamma",
             "curvature_weight",

@@ -113,7 +113,7 @@ class Trainer:
         circumstances = self.state.age, self.state.adaptation.probability
         if self.warmup is None or not self.reconstructs():
             return self.phases.generator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
-        terms, loss, output = self.warmup.reconstruction(batch, rng, coarse=True)
+        terms, loss, output = self.warmup.reconstruction(batch, rng)
         fake = self.phases.judged(output, batch.labels, self.state.age)
         terms |= self.phases.adversarial_terms(fake, batch, rng, *circumstances)
         (loss + terms["loss_g"]).backward()

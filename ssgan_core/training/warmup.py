@@ -30,7 +30,7 @@ _IMAGE_WEIGHT = 2.0
 _SQUARE_WEIGHT = 2.5  # of pictures: large errors, such as a lock in the wrong place, count for more
 _GRADIENT_WEIGHT = 2.0
 # Parts, beside the background, whose fine looks no parameter tells. Next to one truth, strands in other places are worse
-# than none, so beside the game pictures are compared there at a side of 32, and what is finer is the discriminator's.
+# than none: with training.texture_weight errors count there at this side, and finer ones in their texture alone.
 _TEXTURED = ("hair", "cloth", "hat")
 _COARSE_SIDE = 32
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
@@ -59,28 +59,23 @@ class Warmup:
         names = phases.generator.schema.names
         textured = [0, *(names.index(name) for name in _TEXTURED if name in names)]
         self.textured = torch.tensor(textured, dtype=torch.uint8, device=phases.device)
+        self.texture_weight = phases.config.training.texture_weight
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
     def phase(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Gradients of the reconstruction losses for the generator."""
-        terms, loss, _ = self.reconstruction(batch, rng, coarse=False)
+        terms, loss, _ = self.reconstruction(batch, rng)
         loss.backward()
         return terms
 
-    def reconstruction(
-        self, batch: Batch, rng: torch.Generator, coarse: bool
-    ) -> tuple[dict[str, Tensor], Tensor, Output]:
-        """The batch's heads drawn from their parameters: terms, their weighted sum, and what was drawn.
-
-        Args:
-            coarse: compare coarse features only where parameters do not tell more.
-        """
+    def reconstruction(self, batch: Batch, rng: torch.Generator) -> tuple[dict[str, Tensor], Tensor, Output]:
+        """The batch's heads drawn from their parameters: terms, their weighted sum, and what was drawn."""
         phases = self.phases
         views = 1 if self.pose else batch.views_a_head()
         with phases.autocast():
             maps = phases.generator.part_maps(self.codes(batch, views, rng))
             output = phases.generator.render(maps.repeated(views), batch.labels)
-        terms = self.losses(output, batch, coarse)
+        terms = self.losses(output, batch)
         curvature = phases.curvature(maps)
         loss = (
             _MASK_WEIGHT * terms["warmup_masks"]
@@ -88,6 +83,7 @@ class Warmup:
             + _IMAGE_WEIGHT * terms["warmup_image"]
             + _SQUARE_WEIGHT * terms["warmup_square"]
             + _GRADIENT_WEIGHT * terms["warmup_gradient"]
+            + self.texture_weight * terms.get("warmup_texture", 0)
             + phases.config.training.curvature_weight * curvature
         )
         return {**terms, "curvature": curvature}, loss, output
@@ -133,7 +129,7 @@ class Warmup:
             torch.where(foreign[..., None], other.texture, codes.texture),
         )
 
-    def losses(self, output: Output, batch: Batch, coarse: bool) -> dict[str, Tensor]:
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Class-balanced mask cross-entropy, premultiplied depth L1, and the pictures' losses."""
         size, side = output.low_mask.shape[-1], self.phases.generator.render_side
         truth = losses.real_mask_channels(batch.masks, output.low_mask.shape[1], size, 0.0)
@@ -144,22 +140,27 @@ class Warmup:
         return {
             "warmup_masks": -(weighted * output.low_mask.clamp(min=1e-3).log()).sum(1).mean(),
             "warmup_depth": F.l1_loss(depth, true_depth) * self.phases.has_depth,
-            **self._picture_losses(output, batch, coarse),
+            **self._picture_losses(output, batch),
         }
 
-    def _picture_losses(self, output: Output, batch: Batch, coarse: bool) -> dict[str, Tensor]:
-        """L1, square and gradients' L1 of the pictures' errors, summed over both sizes."""
+    def _picture_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """L1, square and gradients' L1 of the pictures' errors, and the distance of textures, summed over both sizes."""
         images, size = batch.normalised_images(), output.low_image.shape[-1]
         low = losses.with_fewer_rays(box_average(images, size), self.phases.generator.render_side)
         errors = [output.image - images, output.low_image - low]
-        if coarse:
+        texture = {}
+        if self.texture_weight:
             told = (~torch.isin(batch.masks, self.textured))[:, None].float()
             fine = [errors[0] * told, errors[1] * box_average(told, size)]
             errors = fine + [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
+            texture["warmup_texture"] = losses.texture_distance(output.image, images) + losses.texture_distance(
+                box_average(output.image, size), box_average(images, size)
+            )
         return {
             "warmup_image": torch.stack([error.abs().mean() for error in errors]).sum(),
             "warmup_square": torch.stack([error.square().mean() for error in errors]).sum(),
             "warmup_gradient": torch.stack([_steepness(error) for error in errors]).sum(),
+            **texture,
         }
 
 

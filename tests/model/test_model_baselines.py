@@ -189,6 +189,8 @@ def test_every_parameter_receives_a_gradient(settings):
         ({"lifting": "flat"}, "model.lifting is depth or none, got 'flat'"),
         ({"parts": "two"}, "model.parts is all or one"),
         ({"depth_trunk": "deep"}, "model.depth_trunk is smooth or shape"),
+        ({"detail_frequencies": -1}, "model.detail_frequencies must lie between 0 and 512"),
+        ({"detail_frequencies": 4, "highest_frequency": 7.0}, "leaves nothing above it to details"),
         ({"sheets": 0}, "model.sheets must lie between 1 and 32"),
         ({"lifting": "none", "sheets": 2}, "without lifting"),
     ],

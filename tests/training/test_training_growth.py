@@ -93,15 +93,15 @@ def test_known_heads_are_compared_as_coarse_as_they_are_rendered(coarse, heads):
     warmup = Warmup(phases, 1, facts.part_areas, facts.labels)
     output = phases.generator(phases.draw_codes(4, torch.Generator().manual_seed(0)), batch.labels)
     low = resize_bilinear(box_average(batch.normalised_images(), 8), 16)
-    terms = warmup.losses(output, batch, coarse=False)
+    terms = warmup.losses(output, batch)
     expected = (output.image - batch.normalised_images()).abs().mean() + (output.low_image - low).abs().mean()
     assert terms["warmup_image"].item() == pytest.approx(expected.item())
 
 
-@pytest.mark.parametrize(("coarse", "part", "seen"), [(False, "hair", 1), (True, "hair", 0), (True, "eyes", 1)])
-def test_details_that_no_parameter_tells_cost_nothing_beside_the_game(heads, coarse, part, seen):
+@pytest.mark.parametrize(("weight", "part", "seen"), [(0.0, "hair", 1), (1.0, "hair", 0), (1.0, "eyes", 1)])
+def test_the_course_of_details_that_no_parameter_tells_costs_nothing(heads, weight, part, seen):
     """Pictures that differ from the truth in stripes finer than a 32nd of their side, and not in the mean of any."""
-    config = recipe(model={"resolution": 128, "render_resolution": 64}, truth_kimg=1.0)
+    config = recipe(model={"resolution": 128, "render_resolution": 64}, texture_weight=weight, truth_kimg=1.0)
     phases = Phases(config, *networks(config), True, CPU)
     facts = gather_facts(heads, 8, True)
     warmup = Warmup(phases, 1, facts.part_areas, facts.labels)
@@ -114,7 +114,7 @@ def test_details_that_no_parameter_tells_cost_nothing_beside_the_game(heads, coa
     image = batch.normalised_images() + stripes
     masks = torch.eye(13)[0][:, None, None].expand(2, 13, 64, 64)
     output = Output(image, masks, nothing[..., :64, :64], box_average(image, 64), masks)
-    terms = warmup.losses(output, batch, coarse)
+    terms = warmup.losses(output, batch)
     found = [terms[f"warmup_{name}"].item() for name in ("image", "square", "gradient")]
     # An edge at every second pixel, then at every one.
     assert found == pytest.approx([seen * x for x in (0.4, 0.08, 0.4 * (63 / 127 + 1))], abs=1e-5)

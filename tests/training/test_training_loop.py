@@ -54,7 +54,7 @@ def weights(path):
         recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", lr_ramp_kimg=0.012),
         recipe(warmup_kimg=0.012, warmup_views=2),
         recipe(truth_kimg=0.02, warmup_views=2),
-        recipe(warmup_kimg=0.008, exchange_weight=1.0),
+        recipe(warmup_kimg=0.008, exchange_weight=1.0, texture_weight=1.0),
         with_places(recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", truth_kimg=0.02)),
         # Stopped between two sides, and between warm-up and game.
         recipe(
@@ -66,7 +66,7 @@ def weights(path):
             warmup_kimg=0.008,
         ),
     ],
-    ids=["plain", "adaptive", "relativistic", "warm-up", "truth", "exchange", "places", "growing"],
+    ids=["plain", "adaptive", "relativistic", "warm-up", "truth", "exchange and texture", "places", "growing"],
 )
 def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path, config):
     straight = train(heads, config, tmp_path / "straight", device=CPU)
@@ -208,7 +208,7 @@ def test_the_game_and_truth_both_reach_the_generator(heads):
         state.generator.zero_grad()
         rng = torch.Generator().manual_seed(0)
         with patch.object(warmup, "losses", lambda *_: {k: weights[0] * v for k, v in losses(*_).items()}):
-            _, loss, output = warmup.reconstruction(batch, rng, coarse=True)
+            _, loss, output = warmup.reconstruction(batch, rng)
         fake = phases.judged(output, batch.labels, 0)
         (loss + weights[1] * phases.adversarial_terms(fake, batch, rng, 0)["loss_g"]).backward()
         return torch.cat([p.grad.flatten() for p in state.generator.parts.parameters()])
