@@ -118,26 +118,28 @@ def leaked_share(change: Tensor, region: Tensor, least: float) -> Tensor:
 
 
 def texture_distance(a: Tensor, b: Tensor) -> Tensor:
-    """How much the textures of two batches of pictures [B, C, H, W] differ: their contrast and direction, not their course.
+    """How much the textures of two batches of pictures [B, 3, H, W] differ: their contrast and direction, not their course.
 
-    The structure tensor (Foerstner and Guelch, 1987), products of the brightness' slopes averaged around every pixel,
-    says how strong details are there and which way they run. Two drawings of the same hair agree in it, though none of
-    their strands coincide. Distances are in the pictures' units.
+    The structure tensor (Foerstner and Guelch, 1987), products of slopes averaged around every pixel, says how strong
+    details are there and which way they run. Two drawings of the same hair agree in it, though none of their strands
+    coincide. Brightness and two differences of colours are compared, each with its own. Distances are in the pictures'
+    units.
     """
     strength_a, along_a = _structure(a)
     strength_b, along_b = _structure(b)
-    direction = (along_a - along_b) / strength_b.detach()
+    direction = (along_a - along_b) / strength_b.detach()[:, None]
     return (strength_a - strength_b).abs().mean() + direction.abs().sum(1).mean()
 
 
 def _structure(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Root mean square slope [B, 1, h, w], and the tensor's difference of its diagonal and double the rest [B, 2, h, w]."""
-    brightness = x.mean(1, keepdim=True)
-    across = brightness[..., :-1, 1:] - brightness[..., :-1, :-1]
-    down = brightness[..., 1:, :-1] - brightness[..., :-1, :-1]
-    products = torch.cat([across.square() + down.square(), across.square() - down.square(), 2 * across * down], 1)
-    smooth = gaussian_blur(products, _TEXTURE_BLUR)
-    return (smooth[:, :1] + _LEAST_SLOPE**2).sqrt(), smooth[:, 1:]
+    """Root mean square slopes [B, 3, h, w], and the tensors' differences of the diagonal and double the rest [B, 2, 3, h, w]."""
+    red, green, blue = x.unbind(1)
+    x = torch.stack([x.mean(1), red - green, blue - (red + green) / 2], dim=1)
+    across = x[..., :-1, 1:] - x[..., :-1, :-1]
+    down = x[..., 1:, :-1] - x[..., :-1, :-1]
+    products = torch.stack([across.square() + down.square(), across.square() - down.square(), 2 * across * down], 1)
+    total, *along = gaussian_blur(products.flatten(1, 2), _TEXTURE_BLUR).unflatten(1, (3, 3)).unbind(1)
+    return (total + _LEAST_SLOPE**2).sqrt(), torch.stack(along, 1)
 
 
 def real_mask_channels(ids: Tensor, classes: int, size: int, smoothing: float) -> Tensor:

@@ -31,8 +31,8 @@ class ModelConfig:
         features: channels C of the rendered features; the first three are the low-resolution RGB.
         frequencies: Fourier frequencies of the part networks' position code.
         highest_frequency: the highest of them, cycles across a window; at most part_resolution / 2.
-        detail_frequencies: higher ones, up to 0.4 cycles a texel, that appearance alone sees: what hair and fabric are
-            drawn with. Opacity and depth do not, so that outlines and sheets stay smooth.
+        detail_frequencies: higher ones, up to 0.4 cycles a texel, that are added to appearance alone (see
+            part_generators.Details): hair, fabric. Opacity and depth never hold them.
         upsampler_width: channels of the first upsampling scale; halved at every further scale, at least 16.
         background_layers: layers of the background's feature map.
         shell_width: final Gaussian width w of a shell, world units; never less than one texel is used.

@@ -5,12 +5,12 @@ pointwise in position, so they can be evaluated at any resolution. Information f
 
     position -> [base code] -> [shape codes] -> opacity
                                      |
-    position, high frequencies ------+--------> [texture codes] -> features
+                                     +--------> [texture codes] -> features, amplitudes of details
     position, low frequencies -> [base code] -> [shape codes] -> relative depth
 
 Texture codes therefore cannot move geometry, and a part's codes reach no other part. The separate depth trunk
-sees low frequencies only: depth from the sharp shape trunk tears side views. High frequencies (details) reach the
-appearance alone: a trunk of low ones hardly learns strands of hair, and outlines made of high ones fray.
+sees low frequencies only: depth from the sharp shape trunk tears side views. Waves of high frequencies are added to the
+features alone (Details): the trunk hardly learns strands of hair, and outlines made of such waves would fray.
 
 A part may have several sheets, each a network of its own that the part's codes modulate.
 """
@@ -50,13 +50,11 @@ class PartGenerators(nn.Module):
         latent, width = config.latent, config.part_width
         self.size = config.part_resolution
         self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
-        self.register_buffer("detail_waves", _detail_waves(config))
         self.register_buffer("depth_waves", fourier_features(_DEPTH_FREQUENCIES, _DEPTH_HIGHEST))
         self.register_buffer("layout_prior", torch.zeros(count, self.size, self.size))
         self.register_buffer("depth_start", torch.tensor([part.depth_start for part in sheets]))
         self.register_buffer("depth_bound", torch.tensor([part.depth_bound for part in sheets]))
         self.waves: Tensor
-        self.detail_waves: Tensor | None
         self.depth_waves: Tensor
         self.layout_prior: Tensor
         self.depth_start: Tensor
@@ -64,11 +62,10 @@ class PartGenerators(nn.Module):
 
         self.base_layers = _stack(count, latent, 2 * config.frequencies + 2, width, config.base_layers)
         self.shape_layers = _stack(count, latent, width, width, config.shape_layers)
-        self.texture_layers = _stack(
-            count, latent, width + 2 * config.detail_frequencies, width, config.texture_layers
-        )
+        self.texture_layers = _stack(count, latent, width, width, config.texture_layers)
         self.to_opacity = PartLinear(count, latent, width, 1, demodulate=False, gain=0.25)
         self.to_features = PartLinear(count, latent, width, config.features, demodulate=False, gain=0.2)
+        self.details = Details(config, count) if config.detail_frequencies else None
         if config.lifting == "none":
             self.depth_layers, self.to_depth = None, None
             return
@@ -103,12 +100,12 @@ class PartGenerators(nn.Module):
         logit = _maps(self.to_opacity(x, shape), self.size)[:, :, 0].float()
         logit = logit + resize_bilinear(self.layout_prior[None], self.size)
         optical_depth = F.softplus(logit).clamp(max=_MOST_OPTICAL_DEPTH)
-        if self.detail_waves is not None:
-            details = _detail_code(self.detail_waves, self.size).to(x.dtype)
-            x = torch.cat([x, details.expand(*x.shape[:2], -1, -1)], dim=-1)
         for layer in self.texture_layers:
             x = layer(x, texture)
-        return _maps(self.to_features(x, texture), self.size), relative_depth, optical_depth
+        features = self.to_features(x, texture)
+        if self.details is not None:
+            features = features + self.details(x, texture, self.size)
+        return _maps(features, self.size), relative_depth, optical_depth
 
     def _relative_depth(self, shape_trunk: Tensor, base: Tensor, shape: Tensor) -> Tensor:
         if self.to_depth is None:
@@ -128,6 +125,40 @@ class PartGenerators(nn.Module):
         return codes if self.sheets == 1 else codes.repeat_interleave(self.sheets, dim=1)
 
 
+class Details(nn.Module):
+    """Strands, weave, stubble: waves above the trunk's frequencies, whose strength the trunk says at every texel.
+
+    A sine and a cosine of each wave are multiplied by amplitudes and mixed into the features. So contrast and direction
+    of a texture are a linear layer away, where a network that is given the waves would have to learn to multiply.
+
+    Args:
+        count: sheets.
+    """
+
+    def __init__(self, config: ModelConfig, count: int) -> None:
+        super().__init__()
+        waves = config.detail_frequencies
+        highest = _DETAIL_HIGHEST * config.part_resolution
+        self.register_buffer("waves", fourier_features(waves, highest, config.highest_frequency))
+        self.waves: Tensor
+        self.to_amplitudes = PartLinear(
+            count, config.latent, config.part_width, 2 * waves, demodulate=False, gain=0.2
+        )
+        mix = torch.randn(count, 2 * waves, config.features)
+        mix[..., 1:3] = mix[..., :1]  # of the RGB: grey at first
+        self.mix = nn.Parameter(mix)
+        self.scale = 0.25 / (2 * waves) ** 0.5
+
+    def forward(self, x: Tensor, codes: Tensor, size: int) -> Tensor:
+        """Activations of the texture layers [B, L, size * size, width] -> what is added to features [B, L, size * size, C].
+
+        Waves that are too fine for so few texels are left out.
+        """
+        shown = self.waves.norm(dim=1) <= _DETAIL_HIGHEST * size * (1 + 1e-5)
+        waves = position_code(self.waves, size)[:, :-2] * shown.repeat(2)
+        return torch.matmul(self.to_amplitudes(x, codes) * waves.to(x.dtype), self.mix * self.scale)
+
+
 class BackgroundGenerator(nn.Module):
     """The background's texture code -> features [B, C, R, R] on the image plane, the same for every camera."""
 
@@ -135,11 +166,10 @@ class BackgroundGenerator(nn.Module):
         super().__init__()
         self.size = config.render_resolution
         self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
-        self.register_buffer("detail_waves", _detail_waves(config))
         self.waves: Tensor
-        self.detail_waves: Tensor | None
-        inputs = 2 * config.frequencies + 2 + 2 * config.detail_frequencies
-        self.layers = _stack(1, config.latent, inputs, config.part_width, config.background_layers)
+        self.layers = _stack(
+            1, config.latent, 2 * config.frequencies + 2, config.part_width, config.background_layers
+        )
         self.to_features = PartLinear(
             1, config.latent, config.part_width, config.features, demodulate=False, gain=0.2
         )
@@ -147,25 +177,9 @@ class BackgroundGenerator(nn.Module):
     def forward(self, code: Tensor) -> Tensor:
         codes = code[:, None]
         x = position_code(self.waves, self.size)
-        if self.detail_waves is not None:
-            x = torch.cat([x, _detail_code(self.detail_waves, self.size)], dim=1)
         for layer in self.layers:
             x = layer(x, codes)
         return _maps(self.to_features(x, codes), self.size)[:, 0]
-
-
-def _detail_waves(config: ModelConfig) -> Tensor | None:
-    """Wave vectors [detail_frequencies, 2] above those of the trunk, in cycles across a window; None if there are none."""
-    if config.detail_frequencies == 0:
-        return None
-    highest = _DETAIL_HIGHEST * config.part_resolution
-    return fourier_features(config.detail_frequencies, highest, config.highest_frequency)
-
-
-def _detail_code(waves: Tensor, size: int) -> Tensor:
-    """Fourier position code [size * size, 2 F]; waves that are too fine for so few texels are zero."""
-    shown = waves.norm(dim=1) <= _DETAIL_HIGHEST * size * (1 + 1e-5)
-    return position_code(waves, size)[:, :-2] * shown.repeat(2)
 
 
 def _stack(groups: int, latent: int, inputs: int, width: int, layers: int) -> nn.ModuleList:

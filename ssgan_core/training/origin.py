@@ -31,9 +31,7 @@ _SCALES = "upsampler.scales."
 _LAYOUT = "parts.layout_prior"
 _CHOICES = "mapping.choices."  # which they are
 _OF_CHOICES = ("mapping.from_choices.", "mapping.choice_means")  # what was learnt of them
-_DETAIL_WAVES = ("parts.detail_waves", "background.detail_waves")
-_SEES_DETAILS = ("parts.texture_layers.0.", "background.layers.0.")  # the layers that take them, after other inputs
-_DETAIL_START = 0.2  # of a fresh weight's: little enough to keep what was learnt
+_DETAILS = "parts.details."
 
 
 class Origin(Protocol):
@@ -96,7 +94,7 @@ class FromModel:
             found |= {name: t for name, t in wanted.items() if name.startswith(_CHOICES)}
             found |= {name: torch.zeros_like(t) for name, t in wanted.items() if name.startswith(_OF_CHOICES)}
         if state.generator.config.detail_frequencies and not self.config.detail_frequencies:
-            found |= _with_details(wanted, found)
+            found |= {name: t for name, t in wanted.items() if name.startswith(_DETAILS)}
         if _LAYOUT in found and found[_LAYOUT].ndim == 3:
             found[_LAYOUT] = resize_bilinear(found[_LAYOUT][None], wanted[_LAYOUT].shape[-1])[0]
         for name, fresh in wanted.items():
@@ -141,19 +139,6 @@ class FromCarry:
         state.seen_before = carry.images
         if recipe.augmentation.mode == "adaptive":
             state.adaptation = Adaptation(carry.augmentation)
-
-
-def _with_details(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a generator without details, as a fresh one's that begins to listen to them."""
-    new = {name: wanted[name] for name in _DETAIL_WAVES}
-    for name, fresh in wanted.items():
-        if not name.startswith(_SEES_DETAILS) or name not in found or found[name].ndim != fresh.ndim:
-            continue
-        known = found[name].shape[-1]
-        if known < fresh.shape[-1]:
-            start = 1.0 if ".styles." in name else _DETAIL_START
-            new[name] = torch.cat([found[name], start * fresh[..., known:]], dim=-1)
-    return new
 
 
 def _images_seen(path: Path, metadata: dict[str, Any]) -> int:
