@@ -32,7 +32,7 @@ _GRADIENT_WEIGHT = 2.0
 # Parts, beside the background, whose fine looks no parameter tells. Next to one truth, strands in other places are worse
 # than none: with training.texture_weight errors count there at this side, and finer ones in their texture alone.
 _TEXTURED = ("hair", "cloth", "hat")
-_COARSE_SIDE = 32
+_COARSE_SIDE = 16
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
 # alone, which is what a later transfer of one part relies on.
 _FOREIGN_BASE = 0.3
@@ -148,17 +148,17 @@ class Warmup:
         images, size = batch.normalised_images(), output.low_image.shape[-1]
         low = losses.with_fewer_rays(box_average(images, size), self.phases.generator.render_side)
         errors = [output.image - images, output.low_image - low]
-        texture = {}
+        coarse, texture = [], {}
         if self.texture_weight:
             told = (~torch.isin(batch.masks, self.textured))[:, None].float()
-            fine = [errors[0] * told, errors[1] * box_average(told, size)]
-            errors = fine + [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
+            coarse = [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
+            errors = [errors[0] * told, errors[1] * box_average(told, size)]
             texture["warmup_texture"] = losses.texture_distance(output.image, images) + losses.texture_distance(
                 box_average(output.image, size), box_average(images, size)
             )
         return {
-            "warmup_image": torch.stack([error.abs().mean() for error in errors]).sum(),
-            "warmup_square": torch.stack([error.square().mean() for error in errors]).sum(),
+            "warmup_image": torch.stack([error.abs().mean() for error in errors + coarse]).sum(),
+            "warmup_square": torch.stack([error.square().mean() for error in errors + coarse]).sum(),
             "warmup_gradient": torch.stack([_steepness(error) for error in errors]).sum(),
             **texture,
         }
