@@ -1,4 +1,4 @@
-"""From z to w, and the running means of w that truncation pulls towards."""
+"""From z to w, and the means of w that truncation pulls towards."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from ssgan_core.layers import EqualLinear, leaky_relu
 from ssgan_core.model.choices import Choices
 
-_TRACKING = 0.998
-_OPTION_TRACKING = 0.01  # for every batch in which somebody chose the option
+_MEASURED = 32768  # of which 30 choose what one in a thousand does
 _SPEED = 0.01
 
 
@@ -17,8 +16,8 @@ class Mapping(nn.Module):
     """z [B, latent] -> w [B, latent]; slow layers after a normalisation of z, as in StyleGAN2.
 
     Attributes:
-        mean: running mean of w [latent].
-        choice_means: [choices, latent] running means of w less `mean` of those that chose each option. Groups of
+        mean: mean of w [latent], as `measure` found it.
+        choice_means: [choices, latent] means of w less `mean` of those that chose each option. Groups of
             options are independent, so the mean of those that chose several is the sum.
 
     Args:
@@ -59,21 +58,19 @@ class Mapping(nn.Module):
             return self.mean + self.choices.chosen(z).float() @ self.choice_means
 
     @torch.no_grad()
-    def track(self, z: Tensor, w: Tensor) -> None:
-        """Update the running means with a batch of z and their w."""
-        w = w.float()
-        self.mean.lerp_(w.mean(0), 1 - _TRACKING)
+    def measure(self) -> None:
+        """Take the means of w that truncation pulls towards: over many random z, always the same.
+
+        Means that run along with training would be noisy, as a batch holds few heads that chose an option, and late.
+        """
+        rng = torch.Generator().manual_seed(0)
+        z = torch.randn(_MEASURED, len(self.mean), generator=rng).to(self.mean.device)
+        w = self(z).float()
+        self.mean.copy_(w.mean(0))
         if self.choices is not None:
             chosen = self.choices.chosen(z).float()
-            with torch.autocast(z.device.type, enabled=False):
-                sums = chosen.T @ (w - self.mean)
             counts = chosen.sum(0)[:, None]
-            change = sums / counts.clamp_min(1) - self.choice_means
-            self.choice_means += _OPTION_TRACKING * (counts > 0) * change
-
-    def tracked(self) -> list[Tensor]:
-        """The running means."""
-        return [self.mean] if self.choices is None else [self.mean, self.choice_means]
+            self.choice_means.copy_(chosen.T @ (w - self.mean) / counts.clamp(min=1))
 
     @torch.no_grad()
     def read_first(self, count: int) -> None:

@@ -131,6 +131,7 @@ def _train(
             log.tick()
         if leaving or _crossed(state.images, batch_size, config.training.snapshot_kimg):
             ranks.check_alike(state.tensors())
+            state.average.mapping.measure()
             if ranks.first:
                 state.save(run, config)
             log.grid()

@@ -91,7 +91,7 @@ class Phases:
         """
         views = batch.views_a_head() if self.generator.has_depth else 1
         with self.autocast():
-            maps = self.generator.part_maps(self.draw_codes(len(labels) // views, rng, track=True))
+            maps = self.generator.part_maps(self.draw_codes(len(labels) // views, rng))
             output = self.generator.render(maps.repeated(views), labels)
         fake = self.judged(output, labels, images_seen)
         terms = self.adversarial_terms(fake, batch, rng, images_seen, augmentation)
@@ -177,12 +177,10 @@ class Phases:
         wider = self.config.model.part_resolution / maps.depth.shape[-1]
         return losses.depth_curvature(maps.depth / (texel * wider**2)[:, None, None], maps.optical_depth)
 
-    def draw_codes(self, count: int, rng: torch.Generator, track: bool = False) -> Codes:
+    def draw_codes(self, count: int, rng: torch.Generator) -> Codes:
         """Random codes with part-wise style mixing."""
         z = torch.randn(2 * count, self.config.model.latent, generator=rng).to(self.device)
         codes = self.generator.map(z)
-        if track:
-            self.generator.mapping.track(z, codes.base.detach())
         return mix_codes(codes[:count], codes[count:], self.config.training.mixing, rng)
 
     def judged(self, output: Output, labels: Tensor, images_seen: int) -> Examples:

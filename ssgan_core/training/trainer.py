@@ -142,18 +142,17 @@ class Trainer:
 
     def _update_generator(self) -> None:
         state = self.state
-        # The means of w are tracked on each rank's own samples; averaged, they are those of all.
         lr = self.schedule.generator_lr(state.images)
         for group in state.generator_optimiser.param_groups:
             group["lr"] = lr * (self.schedule.mapping_speed(state.images) if group["mapping"] else 1)
-        self._update(state.generator_optimiser, state.generator.mapping.tracked())
+        self._update(state.generator_optimiser)
 
     def _update_discriminator(self, alongside: Sequence[Tensor] = ()) -> None:
         for group in self.state.discriminator_optimiser.param_groups:
             group["lr"] = self.schedule.discriminator_lr(self.state.images)
         self._update(self.state.discriminator_optimiser, alongside)
 
-    def _update(self, optimiser: torch.optim.Adam, alongside: Sequence[Tensor]) -> None:
+    def _update(self, optimiser: torch.optim.Adam, alongside: Sequence[Tensor] = ()) -> None:
         """Take the step with the ranks' mean gradients, unless one is not finite.
 
         Args:

@@ -106,7 +106,6 @@ class Warmup:
             z[:, seen_from] = self.pose(batch.labels.cpu())
         z = z.to(self.phases.device)
         codes = generator.map(z)
-        generator.mapping.track(z, codes.base.detach())
         foreign = (torch.rand(len(z), 1, generator=rng) < _FOREIGN_BASE).to(codes.base.device)
         if self.pose is not None:
             return self._posed(codes, z, foreign, seen_from, batch.views_a_head())

@@ -69,29 +69,36 @@ def test_a_mapping_hears_of_choices_and_without_weights_is_one_of_z_alone():
     torch.testing.assert_close(plain(z), told(z))
 
 
-def test_truncation_keeps_choices_and_averages_the_rest():
+def test_truncation_keeps_choices_and_averages_the_rest(monkeypatch):
     torch.manual_seed(0)
     mapping = Mapping(LATENT, 2, choices=5).requires_grad_(False)
     described(mapping.choices)
-    # As many of each combination as independent groups bring, though not as often as the shares say: a recipe may show
-    # rare options more often.
-    z = torch.randn(4000, LATENT)
-    chosen = mapping.choices.chosen(z)
-    combination = 3 * chosen[:, 1].long() + chosen[:, 2:].long().argmax(1)
-    counts = torch.tensor([120, 120, 60, 40, 40, 20])
-    z = torch.cat([z[combination == kind][:count] for kind, count in enumerate(counts.tolist())])
-    assert len(z) == 400
-    w = mapping.choices(z) @ torch.randn(5, LATENT) + 2
-    for _ in range(3000):
-        mapping.track(z, w)
+    chosen_w = torch.randn(5, LATENT)
+    monkeypatch.setattr(mapping, "forward", lambda z: mapping.choices(z) @ chosen_w + 2)
+    mapping.measure()
+    monkeypatch.undo()
+    z = torch.randn(400, LATENT)
     with torch.autocast("cpu", torch.bfloat16):  # as trainings call it
         assert mapping(z, 0.5).dtype == torch.float32
-        mapping.track(z, w)
     centres = mapping(z, 0.0)
-    torch.testing.assert_close(centres, w, atol=0.02, rtol=0)
+    torch.testing.assert_close(centres, mapping.choices(z) @ chosen_w + 2, atol=0.05, rtol=0)
     assert len(torch.unique((centres * 1e4).round(), dim=0)) == 6  # the combinations of two and three options
     torch.testing.assert_close(mapping(z, 0.5), (mapping(z) + centres) / 2)
-    assert [t.shape for t in mapping.tracked()] == [(LATENT,), (5, LATENT)]
+
+
+def test_means_are_those_of_the_layers_as_they_are():
+    torch.manual_seed(0)
+    mapping = Mapping(LATENT, 2, choices=5).requires_grad_(False)
+    described(mapping.choices)
+    z = torch.randn(20000, LATENT)
+    for _ in range(2):  # measured again, nothing is left of the first
+        mapping.layers[0].weight.mul_(-1.5)
+        mapping.measure()
+        w, chosen = mapping(z), mapping.choices.chosen(z)
+        torch.testing.assert_close(mapping.mean, w.mean(0), atol=0.05, rtol=0)
+        for option in range(5):
+            means = mapping.mean + mapping.choice_means[option]
+            torch.testing.assert_close(means, w[chosen[:, option]].mean(0), atol=0.2, rtol=0)
 
 
 @pytest.mark.parametrize("count", [0, 3])
