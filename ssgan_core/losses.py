@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssgan_core.layers import area_average, box_average, dilate, gaussian_blur, resize_bilinear
+from ssgan_core.layers import area_average, box_average, gaussian_blur, resize_bilinear
 
 # Depth is judged as (camera distance - z_cam) / scale, so that heads fill about [-1, 1] and the background is zero.
 _CAMERA_DISTANCE = 2.7
@@ -118,7 +118,7 @@ def leaked_share(change: Tensor, region: Tensor, least: float) -> Tensor:
 
 
 def texture_distance(a: Tensor, b: Tensor) -> Tensor:
-    """How much the textures of two batches of pictures [B, 3, H, W] differ: their contrast and direction, not their course.
+    """How much textures of pictures [B, 3, H, W] differ: in their contrast and direction, not in their course.
 
     The structure tensor (Foerstner and Guelch, 1987), products of slopes averaged around every pixel, says how strong
     details are there and which way they run. Two drawings of the same hair agree in it, though none of their strands
@@ -132,12 +132,14 @@ def texture_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _structure(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Root mean square slopes [B, 3, h, w], and the tensors' differences of the diagonal and double the rest [B, 2, 3, h, w]."""
+    """Root mean square slopes [B, 3, h, w]; difference of the tensors' diagonal, double the rest [B, 2, 3, h, w]."""
     red, green, blue = x.unbind(1)
     x = torch.stack([x.mean(1), red - green, blue - (red + green) / 2], dim=1)
     across = x[..., :-1, 1:] - x[..., :-1, :-1]
     down = x[..., 1:, :-1] - x[..., :-1, :-1]
-    products = torch.stack([across.square() + down.square(), across.square() - down.square(), 2 * across * down], 1)
+    products = torch.stack(
+        [across.square() + down.square(), across.square() - down.square(), 2 * across * down], 1
+    )
     total, *along = gaussian_blur(products.flatten(1, 2), _TEXTURE_BLUR).unflatten(1, (3, 3)).unbind(1)
     return (total + _LEAST_SLOPE**2).sqrt(), torch.stack(along, 1)
 

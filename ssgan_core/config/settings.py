@@ -176,7 +176,8 @@ class TrainingConfig:
         truth_kimg: images after the warm-up in which known heads are reconstructed beside the game, in a share of
             the steps that falls from all to none.
         texture_weight: above 0, known heads' hair, clothes and background, whose fine looks no parameter tells, are
-            compared coarsely, and by the contrast and direction of details with this weight. 0 compares pixels there, too.
+            compared coarsely, and by the contrast and direction of details with this weight. 0 compares pixels there,
+            too.
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
         mixing: probability that a sample mixes the part codes of two heads.
         r1_interval: steps between two R1 penalties.

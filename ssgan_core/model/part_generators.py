@@ -150,7 +150,7 @@ class Details(nn.Module):
         self.scale = 0.25 / (2 * waves) ** 0.5
 
     def forward(self, x: Tensor, codes: Tensor, size: int) -> Tensor:
-        """Activations of the texture layers [B, L, size * size, width] -> what is added to features [B, L, size * size, C].
+        """Activations of the texture layers [B, L, size * size, width] -> addition to features [B, L, size * size, C].
 
         Waves that are too fine for so few texels are left out.
         """

@@ -29,8 +29,8 @@ _DEPTH_WEIGHT = 3.0
 _IMAGE_WEIGHT = 2.0
 _SQUARE_WEIGHT = 2.5  # of pictures: large errors, such as a lock in the wrong place, count for more
 _GRADIENT_WEIGHT = 2.0
-# Parts, beside the background, whose fine looks no parameter tells. Next to one truth, strands in other places are worse
-# than none: with training.texture_weight errors count there at this side, and finer ones in their texture alone.
+# Parts, beside the background, whose fine looks no parameter tells. Next to one truth, strands in other places are
+# worse than none: with training.texture_weight errors count there at this side, and finer ones in their texture alone.
 _TEXTURED = ("hair", "cloth", "hat")
 _COARSE_SIDE = 16
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
@@ -143,7 +143,7 @@ class Warmup:
         }
 
     def _picture_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """L1, square and gradients' L1 of the pictures' errors, and the distance of textures, summed over both sizes."""
+        """L1, square and gradients' L1 of the pictures' errors, and the textures' distance; sums over both sizes."""
         images, size = batch.normalised_images(), output.low_image.shape[-1]
         low = losses.with_fewer_rays(box_average(images, size), self.phases.generator.render_side)
         errors = [output.image - images, output.low_image - low]
@@ -152,9 +152,9 @@ class Warmup:
             told = (~torch.isin(batch.masks, self.textured))[:, None].float()
             coarse = [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
-            texture["warmup_texture"] = losses.texture_distance(output.image, images) + losses.texture_distance(
-                box_average(output.image, size), box_average(images, size)
-            )
+            texture["warmup_texture"] = losses.texture_distance(
+                output.image, images
+            ) + losses.texture_distance(box_average(output.image, size), box_average(images, size))
         return {
             "warmup_image": torch.stack([error.abs().mean() for error in errors + coarse]).sum(),
             "warmup_square": torch.stack([error.square().mean() for error in errors + coarse]).sum(),

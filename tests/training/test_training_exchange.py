@@ -69,4 +69,5 @@ def test_leaks_are_learnt_away(heads, tmp_path):
 def test_a_recipe_asks_for_it(heads, tmp_path):
     train(heads, recipe(warmup_kimg=0.008, exchange_weight=1.0), tmp_path / "run", device=CPU)
     rows = runs.read_stats(tmp_path / "run")[1:]
-    assert ["leaked_masks" in row for row in rows] == [True, False]  # steps 1 to 2 and 3 to 4: every fourth, from the first
+    # Rows of steps 1 and 2, 3 and 4: it is every fourth step, from the first.
+    assert ["leaked_masks" in row for row in rows] == [True, False]

@@ -66,7 +66,16 @@ def weights(path):
             warmup_kimg=0.008,
         ),
     ],
-    ids=["plain", "adaptive", "relativistic", "warm-up", "truth", "exchange and texture", "places", "growing"],
+    ids=[
+        "plain",
+        "adaptive",
+        "relativistic",
+        "warm-up",
+        "truth",
+        "exchange and texture",
+        "places",
+        "growing",
+    ],
 )
 def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path, config):
     straight = train(heads, config, tmp_path / "straight", device=CPU)
