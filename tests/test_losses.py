@@ -73,9 +73,8 @@ def test_textures_differ_in_contrast_and_direction_by_hand():
     assert losses.texture_distance(weak, strong).item() == pytest.approx(expected, rel=0.07)
     assert losses.texture_distance(strong.mT, strong).item() == pytest.approx(2 * 0.125 / rms / 3, rel=0.07)
     coloured = strong * torch.tensor([1.0, 0.5, 1.5])[:, None, None]
-    assert (
-        losses.texture_distance(coloured, strong) > 0.9 * 0.25 * 0.5**0.5 / 3
-    )  # red less green: half as high
+    # Red less green: stripes half as high.
+    assert losses.texture_distance(coloured, strong) > 0.9 * 0.25 * 0.5**0.5 / 3
 
 
 def test_faint_details_are_pulled_towards_the_wanted_contrast():

@@ -145,7 +145,8 @@ class Warmup:
     def _picture_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """L1, square and gradients' L1 of the pictures' errors, and the textures' distance; sums over both sizes."""
         images, size = batch.normalised_images(), output.low_image.shape[-1]
-        low = losses.with_fewer_rays(box_average(images, size), self.phases.generator.render_side)
+        small = box_average(images, size)
+        low = losses.with_fewer_rays(small, self.phases.generator.render_side)
         errors = [output.image - images, output.low_image - low]
         coarse, texture = [], {}
         if self.texture_weight:
@@ -154,7 +155,7 @@ class Warmup:
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
             texture["warmup_texture"] = losses.texture_distance(
                 output.image, images
-            ) + losses.texture_distance(box_average(output.image, size), box_average(images, size))
+            ) + losses.texture_distance(box_average(output.image, size), small)
         return {
             "warmup_image": torch.stack([error.abs().mean() for error in errors + coarse]).sum(),
             "warmup_square": torch.stack([error.square().mean() for error in errors + coarse]).sum(),

@@ -100,7 +100,7 @@ def test_known_heads_are_compared_as_coarse_as_they_are_rendered(coarse, heads):
 
 @pytest.mark.parametrize(("weight", "part", "seen"), [(0.0, "hair", 1), (1.0, "hair", 0), (1.0, "eyes", 1)])
 def test_the_course_of_details_that_no_parameter_tells_costs_nothing(heads, weight, part, seen):
-    """Pictures that differ from the truth in stripes finer than a 32nd of their side, and not in the mean of any."""
+    """Pictures that differ from the truth in stripes finer than a 16th of their side, and not in the mean of any."""
     config = recipe(model={"resolution": 128, "render_resolution": 64}, texture_weight=weight, truth_kimg=1.0)
     phases = Phases(config, *networks(config), True, CPU)
     facts = gather_facts(heads, 8, True)
