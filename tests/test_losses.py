@@ -69,9 +69,12 @@ def test_textures_differ_in_contrast_and_direction_by_hand():
     rms = (0.125 + 1e-4) ** 0.5
     contrast = rms - (0.125 / 4 + 1e-4) ** 0.5
     # One of three channels differs: grey has no differences of colours.
-    expected = (contrast + 0.75 * 0.125 / rms) / 3
+    expected = (contrast + 2 * 0.75 * 0.125 / rms) / 3
     assert losses.texture_distance(weak, strong).item() == pytest.approx(expected, rel=0.07)
     assert losses.texture_distance(strong.mT, strong).item() == pytest.approx(2 * 0.125 / rms / 3, rel=0.07)
+    # Strands across one another run in no direction: as far from the truth's as all of that.
+    crossed = (strong + strong.mT) / 2**0.5
+    assert losses.texture_distance(crossed, strong).item() == pytest.approx(2 * 0.125 / rms / 3, rel=0.07)
     coloured = strong * torch.tensor([1.0, 0.5, 1.5])[:, None, None]
     # Red less green: stripes half as high.
     assert losses.texture_distance(coloured, strong) > 0.9 * 0.25 * 0.5**0.5 / 3

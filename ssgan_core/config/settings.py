@@ -31,8 +31,8 @@ class ModelConfig:
         features: channels C of the rendered features; the first three are the low-resolution RGB.
         frequencies: Fourier frequencies of the part networks' position code.
         highest_frequency: the highest of them, cycles across a window; at most part_resolution / 2.
-        detail_frequencies: higher ones, up to 0.4 cycles a texel, that are added to appearance alone (see
-            part_generators.Details): hair, fabric. Opacity and depth never hold them.
+        detail_octaves: octaves of frequencies, from 0.4 cycles a pixel of the image downwards, in which details are
+            painted on surfaces (see model.details): hair, fabric. Opacity and depth never hold them.
         upsampler_width: channels of the first upsampling scale; halved at every further scale, at least 16.
         background_layers: layers of the background's feature map.
         shell_width: final Gaussian width w of a shell, world units; never less than one texel is used.
@@ -62,7 +62,7 @@ class ModelConfig:
     features: int = 32
     frequencies: int = 48
     highest_frequency: float = 12.0
-    detail_frequencies: int = 0
+    detail_octaves: int = 0
     upsampler_width: int = 64
     background_layers: int = 3
     shell_width: float = 0.0125
@@ -100,13 +100,8 @@ class ModelConfig:
             f"model.highest_frequency must lie in (0, part_resolution / 2], got {self.highest_frequency}",
         )
         _require(
-            0 <= self.detail_frequencies <= 512,
-            f"model.detail_frequencies must lie between 0 and 512, got {self.detail_frequencies}",
-        )
-        _require(
-            self.detail_frequencies == 0 or self.highest_frequency < 0.4 * self.part_resolution,
-            f"model.highest_frequency {self.highest_frequency} leaves nothing above it to details: "
-            f"model.part_resolution {self.part_resolution} shows 0.4 cycles a texel",
+            0 <= self.detail_octaves <= 4,
+            f"model.detail_octaves must lie between 0 and 4, got {self.detail_octaves}",
         )
         _require(
             0 < self.shell_width <= 0.1, f"model.shell_width must lie in (0, 0.1], got {self.shell_width}"

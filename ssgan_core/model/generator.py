@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ssgan_core.cameras import RADIUS, label
 from ssgan_core.config import ModelConfig, config_to_json
 from ssgan_core.layers import resize_bilinear
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.composition import compose
+from ssgan_core.model.details import Surface, SurfaceDetails, seen_surface
 from ssgan_core.model.geometry import depth_bounds, loosened, part_dome
 from ssgan_core.model.mapping import Mapping
 from ssgan_core.model.part_generators import BackgroundGenerator, PartGenerators
@@ -74,6 +76,7 @@ class Output:
             Zero everywhere without lifting: there is none.
         low_image: [B, 3, R, R] the rendered RGB before the upsampler.
         low_mask: [B, K + 1, R, R] the rendered masks.
+        plain: [B, 3, H, H] the image without its details; the image itself if the generator paints none.
     """
 
     image: Tensor
@@ -81,6 +84,7 @@ class Output:
     depth: Tensor
     low_image: Tensor
     low_mask: Tensor
+    plain: Tensor
 
 
 class Generator(nn.Module):
@@ -104,13 +108,22 @@ class Generator(nn.Module):
         self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)
         self.upsampler = Upsampler(config)
+        self.details = (
+            SurfaceDetails(
+                len(self.schema.foreground), config.detail_octaves, config.resolution, self.upsampler.width
+            )
+            if config.detail_octaves
+            else None
+        )
         self.depth_bounds = depth_bounds(limits)
         windows = torch.from_numpy(self.schema.windows).repeat_interleave(config.sheets, dim=0)
         self.register_buffer("windows", windows, persistent=False)
+        self.register_buffer("frontal", torch.from_numpy(label(0.0, 0.0)[None]), persistent=False)
         self.register_buffer("dome", part_dome(self.schema, config.part_resolution), persistent=False)
         self.register_buffer("shell_width", torch.tensor(config.shell_width))
         self.windows: Tensor
         self.dome: Tensor
+        self.frontal: Tensor
         self.shell_width: Tensor
         self.render_side = config.render_resolution
         self.set_shell_width(config.shell_width)
@@ -171,12 +184,18 @@ class Generator(nn.Module):
             )
             features = features + masks[:, :1] * resize_bilinear(maps.background.float(), rays)
             features, masks, depth = (resize_bilinear(picture, size) for picture in (features, masks, depth))
+            mask = upsample_masks(masks, size * scale)
+        image, last = self.upsampler(features)
+        plain = image
+        if self.details is not None:
+            image = plain + self.details(last, self._surface(labels, depth, 1 - masks[:, :1], mask[:, 1:]))
         return Output(
-            image=self.upsampler(features),
-            mask=upsample_masks(masks, size * scale),
+            image=image,
+            mask=mask,
             depth=depth,
             low_image=features[:, :3],
             low_mask=masks,
+            plain=plain,
         )
 
     def _lifted(self, maps: PartMaps, labels: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -203,6 +222,13 @@ class Generator(nn.Module):
             masks.unflatten(-1, square),
             rendering.depth.unflatten(-1, square)[:, None],
         )
+
+    def _surface(self, labels: Tensor, depth: Tensor, opacity: Tensor, masks: Tensor) -> Surface:
+        """What details lie on; without lifting that is the plane of the picture."""
+        if not self.has_depth:
+            labels, depth = self.frontal.expand(len(depth), -1), RADIUS * opacity
+        with torch.autocast(labels.device.type, enabled=False):
+            return seen_surface(labels, depth, opacity, masks)
 
     def forward(self, codes: Codes, labels: Tensor) -> Output:
         """One view of each portrait."""

@@ -5,12 +5,11 @@ pointwise in position, so they can be evaluated at any resolution. Information f
 
     position -> [base code] -> [shape codes] -> opacity
                                      |
-                                     +--------> [texture codes] -> features, amplitudes of details
+                                     +--------> [texture codes] -> features
     position, low frequencies -> [base code] -> [shape codes] -> relative depth
 
 Texture codes therefore cannot move geometry, and a part's codes reach no other part. The separate depth trunk
-sees low frequencies only: depth from the sharp shape trunk tears side views. Waves of high frequencies are added to the
-features alone (Details): the trunk hardly learns strands of hair, and outlines made of such waves would fray.
+sees low frequencies only: depth from the sharp shape trunk tears side views.
 
 A part may have several sheets, each a network of its own that the part's codes modulate.
 """
@@ -29,7 +28,6 @@ from ssgan_core.parts import PartSchema
 _MOST_OPTICAL_DEPTH = 20.0
 _DEPTH_FREQUENCIES = 12
 _DEPTH_HIGHEST = 2.5  # cycles across a window
-_DETAIL_HIGHEST = 0.4  # cycles a texel
 
 
 class PartGenerators(nn.Module):
@@ -65,7 +63,6 @@ class PartGenerators(nn.Module):
         self.texture_layers = _stack(count, latent, width, width, config.texture_layers)
         self.to_opacity = PartLinear(count, latent, width, 1, demodulate=False, gain=0.25)
         self.to_features = PartLinear(count, latent, width, config.features, demodulate=False, gain=0.2)
-        self.details = Details(config, count) if config.detail_frequencies else None
         if config.lifting == "none":
             self.depth_layers, self.to_depth = None, None
             return
@@ -102,10 +99,7 @@ class PartGenerators(nn.Module):
         optical_depth = F.softplus(logit).clamp(max=_MOST_OPTICAL_DEPTH)
         for layer in self.texture_layers:
             x = layer(x, texture)
-        features = self.to_features(x, texture)
-        if self.details is not None:
-            features = features + self.details(x, texture, self.size)
-        return _maps(features, self.size), relative_depth, optical_depth
+        return _maps(self.to_features(x, texture), self.size), relative_depth, optical_depth
 
     def _relative_depth(self, shape_trunk: Tensor, base: Tensor, shape: Tensor) -> Tensor:
         if self.to_depth is None:
@@ -123,40 +117,6 @@ class PartGenerators(nn.Module):
     def _of_sheets(self, codes: Tensor) -> Tensor:
         """Codes [B, K, W] of parts as codes of their sheets [B, L, W]."""
         return codes if self.sheets == 1 else codes.repeat_interleave(self.sheets, dim=1)
-
-
-class Details(nn.Module):
-    """Strands, weave, stubble: waves above the trunk's frequencies, whose strength the trunk says at every texel.
-
-    A sine and a cosine of each wave are multiplied by amplitudes and mixed into the features. So contrast and direction
-    of a texture are a linear layer away, where a network that is given the waves would have to learn to multiply.
-
-    Args:
-        count: sheets.
-    """
-
-    def __init__(self, config: ModelConfig, count: int) -> None:
-        super().__init__()
-        waves = config.detail_frequencies
-        highest = _DETAIL_HIGHEST * config.part_resolution
-        self.register_buffer("waves", fourier_features(waves, highest, config.highest_frequency))
-        self.waves: Tensor
-        self.to_amplitudes = PartLinear(
-            count, config.latent, config.part_width, 2 * waves, demodulate=False, gain=0.2
-        )
-        mix = torch.randn(count, 2 * waves, config.features)
-        mix[..., 1:3] = mix[..., :1]  # of the RGB: grey at first
-        self.mix = nn.Parameter(mix)
-        self.scale = 0.25 / (2 * waves) ** 0.5
-
-    def forward(self, x: Tensor, codes: Tensor, size: int) -> Tensor:
-        """Activations of the texture layers [B, L, size * size, width] -> addition to features [B, L, size * size, C].
-
-        Waves that are too fine for so few texels are left out.
-        """
-        shown = self.waves.norm(dim=1) <= _DETAIL_HIGHEST * size * (1 + 1e-5)
-        waves = position_code(self.waves, size)[:, :-2] * shown.repeat(2)
-        return torch.matmul(self.to_amplitudes(x, codes) * waves.to(x.dtype), self.mix * self.scale)
 
 
 class BackgroundGenerator(nn.Module):

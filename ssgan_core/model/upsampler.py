@@ -17,19 +17,26 @@ _LEAST_WIDTH = 16
 
 
 class Upsampler(nn.Module):
-    """Features [B, C, R, R], whose channels 0 to 2 are the low-resolution RGB -> image [B, 3, H, H]."""
+    """From the rays' resolution to the image's.
+
+    Attributes:
+        width: channels of the last scale's features.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         scales = (config.resolution // config.render_resolution).bit_length() - 1
         widths = [config.features] + [max(config.upsampler_width >> i, _LEAST_WIDTH) for i in range(scales)]
         self.scales = nn.ModuleList(_Scale(a, b) for a, b in pairwise(widths))
+        self.width = widths[-1]
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [B, C, R, R], whose channels 0 to 2 are the low-resolution RGB -> RGB [B, 3, H, H] of the image, and
+        the last scale's features [B, width, H, H]."""
         rgb, x = features[:, :3].float(), features
         for scale in self.scales:
             x, rgb = scale(x, rgb)
-        return rgb
+        return rgb, x
 
 
 class _Scale(nn.Module):

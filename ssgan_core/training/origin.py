@@ -31,7 +31,7 @@ _SCALES = "upsampler.scales."
 _LAYOUT = "parts.layout_prior"
 _CHOICES = "mapping.choices."  # which they are
 _OF_CHOICES = ("mapping.from_choices.", "mapping.choice_means")  # what was learnt of them
-_DETAILS = "parts.details."
+_DETAILS = "details."
 
 
 class Origin(Protocol):
@@ -85,7 +85,7 @@ class FromModel:
             _FREE
             | _SIZES
             | (set() if self.config.choices else {"choices"})
-            | (set() if self.config.detail_frequencies else {"detail_frequencies"}),
+            | ({"detail_octaves"} if self._begins_details(state.generator.config) else set()),
         )
         wanted = state.generator.state_dict()
         found = dict(self.model.tensors)
@@ -93,7 +93,7 @@ class FromModel:
             # The mapping begins with what it knew, and learns to listen to choices.
             found |= {name: t for name, t in wanted.items() if name.startswith(_CHOICES)}
             found |= {name: torch.zeros_like(t) for name, t in wanted.items() if name.startswith(_OF_CHOICES)}
-        if state.generator.config.detail_frequencies and not self.config.detail_frequencies:
+        if self._begins_details(state.generator.config):
             found |= {name: t for name, t in wanted.items() if name.startswith(_DETAILS)}
         if _LAYOUT in found and found[_LAYOUT].ndim == 3:
             found[_LAYOUT] = resize_bilinear(found[_LAYOUT][None], wanted[_LAYOUT].shape[-1])[0]
@@ -107,6 +107,12 @@ class FromModel:
         for generator in (state.generator, state.average):
             generator.load_state_dict(found)
         state.seen_before = _images_seen(self.path, self.model.metadata)
+
+    def _begins_details(self, wanted: ModelConfig) -> bool:
+        """The model has none, or those of other pixels."""
+        return wanted.detail_octaves > 0 and (
+            not self.config.detail_octaves or self.config.resolution != wanted.resolution
+        )
 
 
 @dataclass(frozen=True)

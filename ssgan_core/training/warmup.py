@@ -9,6 +9,8 @@ sampling z afterwards samples heads.
 
 from __future__ import annotations
 
+from math import ceil
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +19,7 @@ from ssgan_core import losses
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
 from ssgan_core.heads.latent import ChoiceLayout, choice_layout
-from ssgan_core.layers import area_average, box_average
+from ssgan_core.layers import area_average, box_average, dilate
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Output
 from ssgan_core.training.data import Batch
@@ -29,10 +31,14 @@ _DEPTH_WEIGHT = 3.0
 _IMAGE_WEIGHT = 2.0
 _SQUARE_WEIGHT = 2.5  # of pictures: large errors, such as a lock in the wrong place, count for more
 _GRADIENT_WEIGHT = 2.0
-# Parts, beside the background, whose fine looks no parameter tells. Next to one truth, strands in other places are
+# Parts whose fine looks no parameter tells. Next to one truth, strands in other places are
 # worse than none: with training.texture_weight errors count there at this side, and finer ones in their texture alone.
-_TEXTURED = ("hair", "cloth", "hat")
+_TEXTURED = ("background", "hair", "cloth", "hat")
 _COARSE_SIDE = 16
+# Parts that have outlines of their own inside. Near them the image must have its contrast without details: noise would
+# stand in for edges that are not sharp yet.
+_DRAWN = ("eyes", "brows", "mouth", "nose", "ears", "glasses", "earrings")
+_NEAR = 2  # pixels of 128
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
 # alone, which is what a later transfer of one part relies on.
 _FOREIGN_BASE = 0.3
@@ -57,8 +63,10 @@ class Warmup:
         self.phases = phases
         balance = part_areas.clamp(min=1e-4).rsqrt()
         names = phases.generator.schema.names
-        textured = [0, *(names.index(name) for name in _TEXTURED if name in names)]
-        self.textured = torch.tensor(textured, dtype=torch.uint8, device=phases.device)
+        self.textured, self.drawn = (
+            torch.tensor([names.index(name) for name in some if name in names]).to(phases.device, torch.uint8)
+            for some in (_TEXTURED, _DRAWN)
+        )
         self.texture_weight = phases.config.training.texture_weight
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
@@ -153,9 +161,11 @@ class Warmup:
             told = (~torch.isin(batch.masks, self.textured))[:, None].float()
             coarse = [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
-            texture["warmup_texture"] = losses.texture_distance(
-                output.image, images
-            ) + losses.texture_distance(box_average(output.image, size), small)
+            near = dilate(torch.isin(batch.masks, self.drawn), ceil(_NEAR * images.shape[-1] / 128))
+            drawn = torch.where(near[:, None], output.plain, output.image)
+            texture["warmup_texture"] = losses.texture_distance(drawn, images) + losses.texture_distance(
+                box_average(drawn, size), small
+            )
         return {
             "warmup_image": torch.stack([error.abs().mean() for error in errors + coarse]).sum(),
             "warmup_square": torch.stack([error.square().mean() for error in errors + coarse]).sum(),

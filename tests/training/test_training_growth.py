@@ -113,7 +113,7 @@ def test_the_course_of_details_that_no_parameter_tells_costs_nothing(heads, weig
     stripes = torch.tensor([0.2, 0.2, -0.2, -0.2]).repeat(32)
     image = batch.normalised_images() + stripes
     masks = torch.eye(13)[0][:, None, None].expand(2, 13, 64, 64)
-    output = Output(image, masks, nothing[..., :64, :64], box_average(image, 64), masks)
+    output = Output(image, masks, nothing[..., :64, :64], box_average(image, 64), masks, image)
     terms = warmup.losses(output, batch)
     found = [terms[f"warmup_{name}"].item() for name in ("image", "square", "gradient")]
     # An edge at every second pixel, then at every one.

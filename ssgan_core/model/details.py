@@ -1,0 +1,128 @@
+"""Strands, weave, stubble: details as fine as the picture's pixels, painted on the surfaces that the renderer drew.
+
+A fixed texture of oriented noise lies over the world's x, y plane, as the sheets do. Every pixel looks it up where its
+ray meets a surface, so details stay on the head when the camera moves, and mixes it as its features say. So strength,
+direction and colour of a texture are a linear layer away; networks of position would have to learn every strand, and
+maps with a ray for every other pixel cannot show them. Not in the paper: its upsampler has nothing to draw hair with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssgan_core.cameras import FOCAL, RADIUS
+from ssgan_core.layers import EqualConv2d, resize_bilinear
+from ssgan_core.rendering.rays import camera_rays
+
+_DIRECTIONS = 12
+_HIGHEST = 0.4  # cycles a pixel
+_TEXELS_A_PIXEL = 2
+_MOST_PIXELS = 256  # that the texture spans before it repeats itself
+_LEAST_OPACITY = 1e-3
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What the pixels of a picture show.
+
+    Attributes:
+        points: [B, H, H, 2] world x and y.
+        masks: [B, K, H, H] of the foreground's parts. The background moves with the camera: it gets no details.
+    """
+
+    points: Tensor
+    masks: Tensor
+
+
+class SurfaceDetails(nn.Module):
+    """Mixes oriented noise as the upsampler's features say, at every pixel.
+
+    Args:
+        parts: K, each of which has a strength of its own.
+        octaves: of the details' frequencies, from 0.4 cycles a pixel downwards.
+        resolution: side H of the picture, pixels.
+        width: channels of the features.
+    """
+
+    def __init__(self, parts: int, octaves: int, resolution: int, width: int) -> None:
+        super().__init__()
+        self.resolution = resolution
+        pixels = min(resolution, _MOST_PIXELS)
+        self.period = pixels / resolution * RADIUS / FOCAL  # world units
+        noise = oriented_noise(octaves, pixels * _TEXELS_A_PIXEL, pixels * _HIGHEST)
+        # The first row and column once more after the last, so that bilinear look-ups need not wrap around.
+        self.register_buffer("noise", F.pad(noise[None], (0, 1, 0, 1), mode="circular")[0], persistent=False)
+        self.noise: Tensor
+        self.strength = nn.Parameter(torch.ones(parts))
+        self.to_amplitudes = EqualConv2d(width, 3 * len(noise), 1, gain=0.25)
+        with torch.no_grad():  # the same in red, green and blue: grey at first
+            weight = self.to_amplitudes.weight.unflatten(0, (3, -1))
+            weight[1:] = weight[:1]
+
+    def forward(self, features: Tensor, surface: Surface) -> Tensor:
+        """Features [B, width, H, H] of the last scale -> addition to the RGB [B, 3, H, H]. Smaller pictures than the
+        configured ones lack the octaves that their pixels would alias."""
+        size = features.shape[-1]
+        left_out = max(0, math.ceil(math.log2(self.resolution / size))) * _DIRECTIONS
+        place = torch.remainder(surface.points / self.period, 1.0) * 2 - 1
+        noise = self.noise[left_out:].expand(len(place), -1, -1, -1)
+        strength = torch.einsum("bkhw,k->bhw", surface.masks, self.strength)[:, None]
+        noise = F.grid_sample(noise, place, align_corners=True) * strength
+        amplitudes = self.to_amplitudes(features).float().unflatten(1, (3, -1))[:, :, left_out:]
+        return (amplitudes * noise[:, None]).sum(2) / len(self.noise) ** 0.5
+
+
+def seen_surface(labels: Tensor, depth: Tensor, opacity: Tensor, masks: Tensor) -> Surface:
+    """What a picture shows of surfaces whose mean depth is known. Nothing is learned through it: details are not to
+    bend surfaces or move outlines.
+
+    Args:
+        labels: [B, 25] cameras.
+        depth: [B, 1, R, R] sum of weight times z_cam, world units.
+        opacity: [B, 1, R, R] sum of weights. Where it is zero, the distance of the world's origin stands in.
+        masks: [B, K, H, H] of the foreground's parts in the picture.
+    """
+    size = masks.shape[-1]
+    mean = (depth.detach() + _LEAST_OPACITY * RADIUS) / (opacity.detach() + _LEAST_OPACITY)
+    distance = resize_bilinear(mean, size).flatten(1)
+    rays = camera_rays(labels.detach(), size)
+    along = distance / (rays.directions * rays.forward[:, None]).sum(-1)
+    points = rays.origins + along[..., None] * rays.directions
+    return Surface(points[..., :2].unflatten(1, (size, size)), masks.detach())
+
+
+def oriented_noise(octaves: int, texels: int, highest: float) -> Tensor:
+    """Periodic Gaussian noise [octaves * 12, texels, texels] of variance 1: one direction and octave each.
+
+    Strands are as irregular as noise across and about four waves long: neighbouring directions' windows, cos^2 of
+    the angle over their spacing, sum to one, so that a mixture of two has a direction between theirs.
+
+    Args:
+        octaves: at least one; the finest comes first.
+        texels: side, at least 2.5 texels a wave of `highest`.
+        highest: highest frequency, waves a period.
+    """
+    along = np.fft.fftfreq(texels, 1 / texels)
+    x, y = along[None, : texels // 2 + 1], along[:, None]  # real pictures need half the spectrum
+    frequency = np.hypot(x, y)
+    turn = np.arctan2(y, np.abs(x))
+    random = np.random.RandomState(0)  # its numbers are the same in every version of NumPy
+    planes = []
+    for octave in range(octaves):
+        top = highest / 2**octave
+        band = (frequency <= top) & (frequency > top / 2)
+        for direction in range(_DIRECTIONS):
+            off = (turn - direction * math.pi / _DIRECTIONS + math.pi / 2) % math.pi - math.pi / 2
+            window = np.cos(np.clip(off * _DIRECTIONS / 2, -math.pi / 2, math.pi / 2)) ** 2
+            # Equal energy in equal shares of an octave: areas of the spectrum grow with the frequency.
+            strength = band * window / np.maximum(frequency, 1)
+            spectrum = strength * np.exp(2j * math.pi * random.random_sample(frequency.shape))
+            plane = np.fft.irfft2(spectrum, (texels, texels))
+            planes.append(plane / plane.std())
+    return torch.from_numpy(np.stack(planes)).float()

@@ -1,0 +1,181 @@
+"""Details: which noise there is, where it lies, and that only the picture shows it."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ssgan_core.cameras import FOCAL, RADIUS, label
+from ssgan_core.config import ModelConfig
+from ssgan_core.model.details import Surface, SurfaceDetails, oriented_noise, seen_surface
+from ssgan_core.model.generator import Generator
+from ssgan_core.parts import PORTRAIT
+from ssgan_core.rendering.rays import camera_rays
+
+PIXEL = RADIUS / FOCAL / 32  # world units on the plane z = 0, of a picture of 32 x 32
+
+
+def view(yaw: float = 0.0, pitch: float = 0.0) -> torch.Tensor:
+    return torch.from_numpy(label(yaw, pitch)[None])
+
+
+@pytest.fixture(scope="module")
+def noise() -> torch.Tensor:
+    return oriented_noise(2, 64, 12.0)
+
+
+def test_every_plane_has_its_octave_and_direction(noise):
+    assert noise.shape == (24, 64, 64)
+    torch.testing.assert_close(noise.std((1, 2), correction=0), torch.ones(24))
+    power = torch.fft.fft2(noise.double()).abs().square()
+    along = torch.fft.fftfreq(64, 1 / 64, dtype=torch.float64)
+    y, x = torch.meshgrid(along, along, indexing="ij")
+    for index, plane in enumerate(power / power.sum((1, 2), keepdim=True)):
+        octave, direction = divmod(index, 12)
+        top = 12 / 2**octave
+        length = torch.hypot(x, y)
+        assert plane[(length > top + 1e-9) | (length <= top / 2)].sum() < 1e-9
+        # Doubled angles have no sign; the share of power along the plane's own direction is 1 if there is no other.
+        coherence = (plane * torch.cos(2 * (torch.atan2(y, x) - direction * math.pi / 12))).sum()
+        assert coherence > 0.95
+
+
+def test_the_noise_is_the_one_that_models_were_trained_with(noise):
+    expected = torch.tensor([[-0.6691, -0.2887, -1.2802]])
+    torch.testing.assert_close(noise[[0, 7, 23], [0, 20, 63], [0, 40, 63]][None], expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (0.5, 0.1), (-0.3, -0.2)])
+def test_surfaces_are_found_where_rays_meet_them(yaw, pitch):
+    # A slanted plane z = 0.1 + 0.2 x, thinner in places.
+    labels = view(yaw, pitch)
+    rays = camera_rays(labels, 16)
+    (x0, _, z0), (dx, _, dz) = rays.origins[0].T, rays.directions[0].T
+    t = (0.1 + 0.2 * x0 - z0) / (dz - 0.2 * dx)
+    distance = t * (rays.directions[0] * rays.forward).sum(-1)
+    expected = (rays.origins + t[:, None] * rays.directions)[0, :, :2]
+    opacity = torch.ones(1, 1, 16, 16)
+    opacity[..., :8, ::5] = 0.4
+    surface = seen_surface(labels, distance.view(1, 1, 16, 16) * opacity, opacity, opacity)
+    torch.testing.assert_close(surface.points.view(-1, 2), expected, atol=5e-4, rtol=0)
+
+
+def test_where_nothing_is_the_plane_through_the_origin_stands_in():
+    nothing = torch.zeros(1, 1, 8, 8)
+    corners = seen_surface(view(), nothing, nothing, torch.zeros(1, 2, 32, 32)).points[
+        0, [0, 0, 31], [0, 31, 0]
+    ]
+    expected = torch.tensor([[-15.5, 15.5], [15.5, 15.5], [-15.5, -15.5]]) * PIXEL
+    torch.testing.assert_close(corners, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def details() -> SurfaceDetails:
+    torch.manual_seed(0)
+    return SurfaceDetails(2, 2, 32, 4).requires_grad_(False)
+
+
+def flat(points: torch.Tensor) -> Surface:
+    """Two parts that share every pixel."""
+    masks = torch.tensor([0.25, 0.75])[:, None, None].expand(len(points), 2, *points.shape[1:3])
+    return Surface(points, masks)
+
+
+def test_an_amplitude_is_the_height_of_its_noise(details):
+    details.to_amplitudes.weight.zero_()
+    details.to_amplitudes.bias.zero_()
+    details.to_amplitudes.bias[24 + 5] = 3.0  # green, of the sixth plane
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    # A pixel spans two texels; whole periods to either side nothing changes.
+    surface = flat(torch.stack([x - 64, y + 96], -1)[None] * PIXEL)
+    added = details(torch.randn(1, 4, 32, 32), surface)
+    assert not added[:, [0, 2]].any()
+    expected = 3.0 * details.noise[5, :-1:2, :-1:2] / 24**0.5
+    torch.testing.assert_close(added[0, 1], expected, atol=1e-3, rtol=0)
+
+
+def test_details_begin_grey_and_faint_and_spare_the_background(details):
+    surface = flat(torch.rand(2, 32, 32, 2) - 0.5)
+    added = details(torch.randn(2, 4, 32, 32), surface)
+    torch.testing.assert_close(added[:, 0], added[:, 1])
+    torch.testing.assert_close(added[:, 0], added[:, 2])
+    assert 0.05 < added.std() < 0.4
+    assert not details(torch.randn(2, 4, 32, 32), replace(surface, masks=torch.zeros(2, 2, 32, 32))).any()
+
+
+def test_every_part_has_its_strength(details):
+    features, surface = torch.randn(1, 4, 32, 32), flat(torch.rand(1, 32, 32, 2) - 0.5)
+    whole = details(features, surface)
+    details.strength[0] = 0.0
+    torch.testing.assert_close(details(features, surface), 0.75 * whole)
+
+
+def test_smaller_pictures_lack_the_octaves_that_they_would_alias(details):
+    features, points = torch.randn(1, 4, 16, 16), torch.rand(1, 16, 16, 2) - 0.5
+    before = details(features, flat(points))
+    details.noise[:12] += 1
+    assert torch.equal(details(features, flat(points)), before)
+    details.noise[12:] += 1
+    assert not torch.allclose(details(features, flat(points)), before)
+
+
+TINY = ModelConfig(
+    resolution=32, render_resolution=16, part_resolution=16, latent=16, part_width=8, depth_width=8,
+    features=8, frequencies=8, highest_frequency=4.0, upsampler_width=8, detail_octaves=2,
+)  # fmt: skip
+
+
+def generator(**settings) -> Generator:
+    torch.manual_seed(0)
+    return Generator(replace(TINY, **settings), PORTRAIT).eval()
+
+
+def test_details_reach_the_image_alone():
+    model = generator()
+    codes = model.map(torch.randn(1, 16))
+    before = model(codes, view(0.2))
+    model.details.noise *= -1
+    after = model(codes, view(0.2))
+    assert (after.image - before.image).abs().max() > 0.01
+    for name in ("mask", "depth", "low_image", "low_mask"):
+        assert torch.equal(getattr(after, name), getattr(before, name))
+
+
+def test_details_teach_no_geometry():
+    depth, opacity = torch.rand(2, 1, 1, 8, 8).requires_grad_().unbind()
+    surface = seen_surface(view().requires_grad_(), depth, opacity, torch.rand(1, 3, 16, 16).requires_grad_())
+    assert not surface.points.requires_grad
+    assert not surface.masks.requires_grad
+
+
+def test_details_turn_with_the_head():
+    """The same point of a surface looks up the same noise from every side."""
+    model = generator()
+    maps = model.part_maps(model.map(torch.randn(1, 16)))
+    seen = {}
+
+    def remember(_, inputs):
+        seen["points"] = inputs[1].points
+
+    model.details.register_forward_pre_hook(remember)
+    for yaw in (-0.3, 0.3):
+        with torch.no_grad():
+            output = model.render(maps, view(yaw))
+        mean = (output.depth / (1 - output.low_mask[:, :1]).clamp(min=0.05))[0, 0, 8, 8]
+        rays = camera_rays(view(yaw), 16)
+        pixel = 8 * 16 + 8
+        along = mean / (rays.directions[0, pixel] * rays.forward[0]).sum()
+        point = (rays.origins[0, pixel] + along * rays.directions[0, pixel])[:2]
+        around = seen["points"][0, 16:18, 16:18].mean((0, 1))  # four pixels of the image in one of the rays'
+        assert (around - point).norm() < 0.02
+
+
+def test_without_lifting_details_lie_on_the_picture():
+    model = generator(lifting="none")
+    codes = model.map(torch.randn(1, 16))
+    with torch.no_grad():
+        image = model(codes, view()).image
+        assert torch.equal(model(codes, view(0.6)).image, image)
+        model.details.noise *= -1
+        assert not torch.allclose(model(codes, view()).image, image)
