@@ -40,6 +40,9 @@ CELEBAMASK_HQ_SUFFIXES = {
     "neck_l": "necklace", "neck": "neck", "cloth": "cloth",
 }  # fmt: skip
 
+# Parts that are drawn with outlines of their own inside, and no texture.
+DRAWN_PARTS = ("eyes", "brows", "mouth", "nose", "ears", "glasses", "earrings")
+
 
 @dataclass(frozen=True)
 class Part:

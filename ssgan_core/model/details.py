@@ -44,13 +44,13 @@ class SurfaceDetails(nn.Module):
     """Mixes oriented noise as the upsampler's features say, at every pixel.
 
     Args:
-        parts: K, each of which has a strength of its own.
+        painted: [K] bool, which of the foreground's parts get details.
         octaves: of the details' frequencies, from 0.4 cycles a pixel downwards.
         resolution: side H of the picture, pixels.
         width: channels of the features.
     """
 
-    def __init__(self, parts: int, octaves: int, resolution: int, width: int) -> None:
+    def __init__(self, painted: Tensor, octaves: int, resolution: int, width: int) -> None:
         super().__init__()
         self.resolution = resolution
         pixels = min(resolution, _MOST_PIXELS)
@@ -59,7 +59,8 @@ class SurfaceDetails(nn.Module):
         # The first row and column once more after the last, so that bilinear look-ups need not wrap around.
         self.register_buffer("noise", F.pad(noise[None], (0, 1, 0, 1), mode="circular")[0], persistent=False)
         self.noise: Tensor
-        self.strength = nn.Parameter(torch.ones(parts))
+        self.register_buffer("painted", painted.float(), persistent=False)
+        self.painted: Tensor
         self.to_amplitudes = EqualConv2d(width, 3 * len(noise), 1, gain=0.25)
         with torch.no_grad():  # the same in red, green and blue: grey at first
             weight = self.to_amplitudes.weight.unflatten(0, (3, -1))
@@ -72,8 +73,8 @@ class SurfaceDetails(nn.Module):
         left_out = max(0, math.ceil(math.log2(self.resolution / size))) * _DIRECTIONS
         place = torch.remainder(surface.points / self.period, 1.0) * 2 - 1
         noise = self.noise[left_out:].expand(len(place), -1, -1, -1)
-        strength = torch.einsum("bkhw,k->bhw", surface.masks, self.strength)[:, None]
-        noise = F.grid_sample(noise, place, align_corners=True) * strength
+        painted = torch.einsum("bkhw,k->bhw", surface.masks, self.painted)[:, None]
+        noise = F.grid_sample(noise, place, align_corners=True) * painted
         amplitudes = self.to_amplitudes(features).float().unflatten(1, (3, -1))[:, :, left_out:]
         return (amplitudes * noise[:, None]).sum(2) / len(self.noise) ** 0.5
 

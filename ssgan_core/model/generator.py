@@ -23,7 +23,7 @@ from ssgan_core.model.geometry import depth_bounds, loosened, part_dome
 from ssgan_core.model.mapping import Mapping
 from ssgan_core.model.part_generators import BackgroundGenerator, PartGenerators
 from ssgan_core.model.upsampler import Upsampler, upsample_masks
-from ssgan_core.parts import PartSchema
+from ssgan_core.parts import DRAWN_PARTS, PartSchema
 from ssgan_core.rendering.rays import camera_rays
 from ssgan_core.rendering.render import render
 
@@ -108,10 +108,9 @@ class Generator(nn.Module):
         self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)
         self.upsampler = Upsampler(config)
+        painted = torch.tensor([part.name not in DRAWN_PARTS for part in self.schema.foreground])
         self.details = (
-            SurfaceDetails(
-                len(self.schema.foreground), config.detail_octaves, config.resolution, self.upsampler.width
-            )
+            SurfaceDetails(painted, config.detail_octaves, config.resolution, self.upsampler.width)
             if config.detail_octaves
             else None
         )

@@ -73,7 +73,7 @@ def test_where_nothing_is_the_plane_through_the_origin_stands_in():
 @pytest.fixture
 def details() -> SurfaceDetails:
     torch.manual_seed(0)
-    return SurfaceDetails(2, 2, 32, 4).requires_grad_(False)
+    return SurfaceDetails(torch.tensor([True, True]), 2, 32, 4).requires_grad_(False)
 
 
 def flat(points: torch.Tensor) -> Surface:
@@ -104,11 +104,15 @@ def test_details_begin_grey_and_faint_and_spare_the_background(details):
     assert not details(torch.randn(2, 4, 32, 32), replace(surface, masks=torch.zeros(2, 2, 32, 32))).any()
 
 
-def test_every_part_has_its_strength(details):
+def test_only_painted_parts_get_details():
+    torch.manual_seed(0)
+    both, one = (
+        SurfaceDetails(torch.tensor([True, True]), 2, 32, 4),
+        SurfaceDetails(torch.tensor([True, False]), 2, 32, 4),
+    )
+    one.load_state_dict(both.state_dict())
     features, surface = torch.randn(1, 4, 32, 32), flat(torch.rand(1, 32, 32, 2) - 0.5)
-    whole = details(features, surface)
-    details.strength[0] = 0.0
-    torch.testing.assert_close(details(features, surface), 0.75 * whole)
+    torch.testing.assert_close(one(features, surface), 0.25 * both(features, surface))
 
 
 def test_smaller_pictures_lack_the_octaves_that_they_would_alias(details):
