@@ -73,10 +73,18 @@ class SurfaceDetails(nn.Module):
         left_out = max(0, math.ceil(math.log2(self.resolution / size))) * _DIRECTIONS
         place = torch.remainder(surface.points / self.period, 1.0) * 2 - 1
         noise = self.noise[left_out:].expand(len(place), -1, -1, -1)
-        painted = torch.einsum("bkhw,k->bhw", surface.masks, self.painted)[:, None]
-        noise = F.grid_sample(noise, place, align_corners=True) * painted
+        noise = F.grid_sample(noise, place, align_corners=True) * self._strength(surface.masks)
         amplitudes = self.to_amplitudes(features).float().unflatten(1, (3, -1))[:, :, left_out:]
         return (amplitudes * noise[:, None]).sum(2) / len(self.noise) ** 0.5
+
+    def _strength(self, masks: Tensor) -> Tensor:
+        """[B, 1, H, W]: the opacity of painted parts, down to zero where two parts have equal shares of a pixel.
+
+        Else noise would stand in for the contrast of outlines that are not sharp yet.
+        """
+        largest = masks.amax(1, keepdim=True) / masks.sum(1, keepdim=True).clamp(min=1e-3)
+        painted = torch.einsum("bkhw,k->bhw", masks, self.painted)[:, None]
+        return painted * (2 * largest - 1).clamp(min=0)
 
 
 def seen_surface(labels: Tensor, depth: Tensor, opacity: Tensor, masks: Tensor) -> Surface:

@@ -36,7 +36,7 @@ _GRADIENT_WEIGHT = 2.0
 # worse than none: with training.texture_weight errors count there at this side, and finer ones in their texture alone.
 _TEXTURED = ("background", "hair", "cloth", "hat")
 _COARSE_SIDE = 16
-# Near outlines the image must have its contrast without details: noise would stand in for edges not sharp yet.
+# Near drawn parts the image must have its contrast without details: noise would stand in for edges not sharp yet.
 _NEAR = 2  # pixels of 128
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
 # alone, which is what a later transfer of one part relies on.
@@ -160,7 +160,7 @@ class Warmup:
             told = (~torch.isin(batch.masks, self.textured))[:, None].float()
             coarse = [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
-            near = dilate(self._outlined(batch.masks), ceil(_NEAR * images.shape[-1] / 128))
+            near = dilate(torch.isin(batch.masks, self.drawn), ceil(_NEAR * images.shape[-1] / 128))
             drawn = torch.where(near[:, None], output.plain, output.image)
             texture["warmup_texture"] = losses.texture_distance(drawn, images) + losses.texture_distance(
                 box_average(drawn, size), small
@@ -171,13 +171,6 @@ class Warmup:
             "warmup_gradient": torch.stack([_steepness(error) for error in errors]).sum(),
             **texture,
         }
-
-    def _outlined(self, ids: Tensor) -> Tensor:
-        """Pixels [B, H, H] of parts that are drawn, and those whose neighbour to the left or above is another part."""
-        outlined = torch.isin(ids, self.drawn)
-        outlined[:, :, 1:] |= ids[:, :, 1:] != ids[:, :, :-1]
-        outlined[:, 1:] |= ids[:, 1:] != ids[:, :-1]
-        return outlined
 
 
 def known_z(parameters: Tensor, mirrored: Tensor, latent: int, rng: torch.Generator) -> Tensor:

@@ -76,9 +76,9 @@ def details() -> SurfaceDetails:
     return SurfaceDetails(torch.tensor([True, True]), 2, 32, 4).requires_grad_(False)
 
 
-def flat(points: torch.Tensor) -> Surface:
-    """Two parts that share every pixel."""
-    masks = torch.tensor([0.25, 0.75])[:, None, None].expand(len(points), 2, *points.shape[1:3])
+def shown(points: torch.Tensor, first: float = 1.0, second: float = 0.0) -> Surface:
+    """Two parts with shares of every pixel."""
+    masks = torch.tensor([first, second])[:, None, None].expand(len(points), 2, *points.shape[1:3])
     return Surface(points, masks)
 
 
@@ -88,7 +88,7 @@ def test_an_amplitude_is_the_height_of_its_noise(details):
     details.to_amplitudes.bias[24 + 5] = 3.0  # green, of the sixth plane
     y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     # A pixel spans two texels; whole periods to either side nothing changes.
-    surface = flat(torch.stack([x - 64, y + 96], -1)[None] * PIXEL)
+    surface = shown(torch.stack([x - 64, y + 96], -1)[None] * PIXEL)
     added = details(torch.randn(1, 4, 32, 32), surface)
     assert not added[:, [0, 2]].any()
     expected = 3.0 * details.noise[5, :-1:2, :-1:2] / 24**0.5
@@ -96,32 +96,38 @@ def test_an_amplitude_is_the_height_of_its_noise(details):
 
 
 def test_details_begin_grey_and_faint_and_spare_the_background(details):
-    surface = flat(torch.rand(2, 32, 32, 2) - 0.5)
+    surface = shown(torch.rand(2, 32, 32, 2) - 0.5)
     added = details(torch.randn(2, 4, 32, 32), surface)
     torch.testing.assert_close(added[:, 0], added[:, 1])
     torch.testing.assert_close(added[:, 0], added[:, 2])
     assert 0.05 < added.std() < 0.4
-    assert not details(torch.randn(2, 4, 32, 32), replace(surface, masks=torch.zeros(2, 2, 32, 32))).any()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "strength"),
+    [(0.0, 0.0, 0), (0.6, 0.0, 0.6), (0.4, 0.4, 0), (0.2, 0.6, 0.4), (0.0, 1.0, 1)],
+)
+def test_details_fade_into_the_background_and_where_parts_meet(details, first, second, strength):
+    features, points = torch.randn(1, 4, 32, 32), torch.rand(1, 32, 32, 2) - 0.5
+    whole = details(features, shown(points))
+    torch.testing.assert_close(details(features, shown(points, first, second)), strength * whole)
 
 
 def test_only_painted_parts_get_details():
     torch.manual_seed(0)
-    both, one = (
-        SurfaceDetails(torch.tensor([True, True]), 2, 32, 4),
-        SurfaceDetails(torch.tensor([True, False]), 2, 32, 4),
-    )
-    one.load_state_dict(both.state_dict())
-    features, surface = torch.randn(1, 4, 32, 32), flat(torch.rand(1, 32, 32, 2) - 0.5)
-    torch.testing.assert_close(one(features, surface), 0.25 * both(features, surface))
+    details = SurfaceDetails(torch.tensor([True, False]), 2, 32, 4)
+    features, points = torch.randn(1, 4, 32, 32), torch.rand(1, 32, 32, 2) - 0.5
+    assert details(features, shown(points, 1.0, 0.0)).any()
+    assert not details(features, shown(points, 0.0, 1.0)).any()
 
 
 def test_smaller_pictures_lack_the_octaves_that_they_would_alias(details):
     features, points = torch.randn(1, 4, 16, 16), torch.rand(1, 16, 16, 2) - 0.5
-    before = details(features, flat(points))
+    before = details(features, shown(points))
     details.noise[:12] += 1
-    assert torch.equal(details(features, flat(points)), before)
+    assert torch.equal(details(features, shown(points)), before)
     details.noise[12:] += 1
-    assert not torch.allclose(details(features, flat(points)), before)
+    assert not torch.allclose(details(features, shown(points)), before)
 
 
 TINY = ModelConfig(
@@ -131,8 +137,13 @@ TINY = ModelConfig(
 
 
 def generator(**settings) -> Generator:
+    """One whose skin covers everything: where untrained parts share pixels there are no details."""
     torch.manual_seed(0)
-    return Generator(replace(TINY, **settings), PORTRAIT).eval()
+    model = Generator(replace(TINY, **settings), PORTRAIT).eval()
+    layout = torch.full_like(model.parts.layout_prior, -6.0)
+    layout[0] = 3.0
+    model.parts.set_layout(layout)
+    return model
 
 
 def test_details_reach_the_image_alone():
