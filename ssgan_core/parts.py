@@ -40,8 +40,8 @@ CELEBAMASK_HQ_SUFFIXES = {
     "neck_l": "necklace", "neck": "neck", "cloth": "cloth",
 }  # fmt: skip
 
-# Parts that are drawn with outlines of their own inside, and no texture.
-DRAWN_PARTS = ("eyes", "brows", "mouth", "nose", "ears", "glasses", "earrings")
+# Class names of what is strands or weave to the eye.
+TEXTURED = ("hair", "cloth", "hat")
 
 
 @dataclass(frozen=True)

@@ -340,7 +340,7 @@ def _remembered_model(portrait: Portrait, source: Path) -> Path:
 
 def tensors(output: Output) -> tuple[Tensor, ...]:
     """The fields of an output in their order."""
-    return output.image, output.mask, output.depth, output.low_image, output.low_mask, output.plain
+    return output.image, output.mask, output.depth, output.low_image, output.low_mask
 
 
 @contextmanager

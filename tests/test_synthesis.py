@@ -129,7 +129,7 @@ def test_mean_depth_divides_by_opacity():
     masks[0, 1] = 1 - masks[0, 0]
     total = (masks[:, 1:] * 2.6).clone()
     image = torch.zeros(1, 3, 2, 2)
-    output = Output(image, masks, total, image, masks, image)
+    output = Output(image, masks, total, image, masks)
     torch.testing.assert_close(mean_depth(output)[0], torch.tensor([[2.6, 2.6], [0.0, 0.0]]))
 
 

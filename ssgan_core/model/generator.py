@@ -23,7 +23,7 @@ from ssgan_core.model.geometry import depth_bounds, loosened, part_dome
 from ssgan_core.model.mapping import Mapping
 from ssgan_core.model.part_generators import BackgroundGenerator, PartGenerators
 from ssgan_core.model.upsampler import Upsampler, upsample_masks
-from ssgan_core.parts import DRAWN_PARTS, PartSchema
+from ssgan_core.parts import TEXTURED, PartSchema
 from ssgan_core.rendering.rays import camera_rays
 from ssgan_core.rendering.render import render
 
@@ -76,7 +76,6 @@ class Output:
             Zero everywhere without lifting: there is none.
         low_image: [B, 3, R, R] the rendered RGB before the upsampler.
         low_mask: [B, K + 1, R, R] the rendered masks.
-        plain: [B, 3, H, H] the image without its details; the image itself if the generator paints none.
     """
 
     image: Tensor
@@ -84,7 +83,6 @@ class Output:
     depth: Tensor
     low_image: Tensor
     low_mask: Tensor
-    plain: Tensor
 
 
 class Generator(nn.Module):
@@ -108,7 +106,7 @@ class Generator(nn.Module):
         self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)
         self.upsampler = Upsampler(config)
-        painted = torch.tensor([part.name not in DRAWN_PARTS for part in self.schema.foreground])
+        painted = torch.tensor([not set(TEXTURED).isdisjoint(part.merges) for part in self.schema.foreground])
         self.details = (
             SurfaceDetails(painted, config.detail_octaves, config.resolution, self.upsampler.width)
             if config.detail_octaves
@@ -185,16 +183,14 @@ class Generator(nn.Module):
             features, masks, depth = (resize_bilinear(picture, size) for picture in (features, masks, depth))
             mask = upsample_masks(masks, size * scale)
         image, last = self.upsampler(features)
-        plain = image
         if self.details is not None:
-            image = plain + self.details(last, self._surface(labels, depth, 1 - masks[:, :1], mask[:, 1:]))
+            image = image + self.details(last, self._surface(labels, depth, 1 - masks[:, :1], mask[:, 1:]))
         return Output(
             image=image,
             mask=mask,
             depth=depth,
             low_image=features[:, :3],
             low_mask=masks,
-            plain=plain,
         )
 
     def _lifted(self, maps: PartMaps, labels: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:

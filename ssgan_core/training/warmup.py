@@ -9,8 +9,6 @@ sampling z afterwards samples heads.
 
 from __future__ import annotations
 
-from math import ceil
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,10 +17,10 @@ from ssgan_core import losses
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
 from ssgan_core.heads.latent import ChoiceLayout, choice_layout
-from ssgan_core.layers import area_average, box_average, dilate
+from ssgan_core.layers import area_average, box_average
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Output
-from ssgan_core.parts import DRAWN_PARTS
+from ssgan_core.parts import TEXTURED
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
@@ -32,12 +30,10 @@ _DEPTH_WEIGHT = 3.0
 _IMAGE_WEIGHT = 2.0
 _SQUARE_WEIGHT = 2.5  # of pictures: large errors, such as a lock in the wrong place, count for more
 _GRADIENT_WEIGHT = 2.0
-# Parts whose fine looks no parameter tells. Next to one truth, strands in other places are
-# worse than none: with training.texture_weight errors count there at this side, and finer ones in their texture alone.
-_TEXTURED = ("background", "hair", "cloth", "hat")
+# How single strands run, what is woven and what lies behind, no parameter tells. Next to one truth, strands in other
+# places are worse than none: with training.texture_weight errors count there at this side, finer ones in their texture.
 _COARSE_SIDE = 16
-# Near drawn parts the image must have its contrast without details: noise would stand in for edges not sharp yet.
-_NEAR = 2  # pixels of 128
+_TEXTURE_OCTAVES = 3  # strands, and the locks that they make
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
 # alone, which is what a later transfer of one part relies on.
 _FOREIGN_BASE = 0.3
@@ -62,10 +58,8 @@ class Warmup:
         self.phases = phases
         balance = part_areas.clamp(min=1e-4).rsqrt()
         names = phases.generator.schema.names
-        self.textured, self.drawn = (
-            torch.tensor([names.index(name) for name in some if name in names]).to(phases.device, torch.uint8)
-            for some in (_TEXTURED, DRAWN_PARTS)
-        )
+        textured = [0, *(names.index(name) for name in TEXTURED if name in names)]
+        self.textured = torch.tensor(textured, dtype=torch.uint8, device=phases.device)
         self.texture_weight = phases.config.training.texture_weight
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
@@ -150,21 +144,19 @@ class Warmup:
         }
 
     def _picture_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """L1, square and gradients' L1 of the pictures' errors, and the textures' distance; sums over both sizes."""
+        """L1, square and gradients' L1 of the pictures' errors, sums over both sizes; and the textures' distance."""
         images, size = batch.normalised_images(), output.low_image.shape[-1]
-        small = box_average(images, size)
-        low = losses.with_fewer_rays(small, self.phases.generator.render_side)
+        low = losses.with_fewer_rays(box_average(images, size), self.phases.generator.render_side)
         errors = [output.image - images, output.low_image - low]
         coarse, texture = [], {}
         if self.texture_weight:
             told = (~torch.isin(batch.masks, self.textured))[:, None].float()
             coarse = [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
-            near = dilate(torch.isin(batch.masks, self.drawn), ceil(_NEAR * images.shape[-1] / 128))
-            drawn = torch.where(near[:, None], output.plain, output.image)
-            texture["warmup_texture"] = losses.texture_distance(drawn, images) + losses.texture_distance(
-                box_average(drawn, size), small
-            )
+            sides = [images.shape[-1] >> octave for octave in range(_TEXTURE_OCTAVES)]
+            texture["warmup_texture"] = torch.stack(
+                [losses.texture_distance(box_average(output.image, n), box_average(images, n)) for n in sides]
+            ).sum()
         return {
             "warmup_image": torch.stack([error.abs().mean() for error in errors + coarse]).sum(),
             "warmup_square": torch.stack([error.square().mean() for error in errors + coarse]).sum(),

@@ -137,11 +137,11 @@ TINY = ModelConfig(
 
 
 def generator(**settings) -> Generator:
-    """One whose skin covers everything: where untrained parts share pixels there are no details."""
+    """One whose hair covers everything: where untrained parts share pixels there are no details."""
     torch.manual_seed(0)
     model = Generator(replace(TINY, **settings), PORTRAIT).eval()
     layout = torch.full_like(model.parts.layout_prior, -6.0)
-    layout[0] = 3.0
+    layout[min(PORTRAIT.foreground_index("hair"), len(layout) - 1)] = 3.0
     model.parts.set_layout(layout)
     return model
 
@@ -155,6 +155,14 @@ def test_details_reach_the_image_alone():
     assert (after.image - before.image).abs().max() > 0.01
     for name in ("mask", "depth", "low_image", "low_mask"):
         assert torch.equal(getattr(after, name), getattr(before, name))
+
+
+def test_hair_and_cloth_get_details_also_in_one_part_of_all():
+    painted = [
+        part.name for part, yes in zip(PORTRAIT.foreground, generator().details.painted, strict=True) if yes
+    ]
+    assert painted == ["hair", "cloth", "hat"]
+    assert generator(parts="one").details.painted.tolist() == [1]
 
 
 def test_details_teach_no_geometry():

@@ -113,37 +113,11 @@ def test_the_course_of_details_that_no_parameter_tells_costs_nothing(heads, weig
     stripes = torch.tensor([0.2, 0.2, -0.2, -0.2]).repeat(32)
     image = batch.normalised_images() + stripes
     masks = torch.eye(13)[0][:, None, None].expand(2, 13, 64, 64)
-    output = Output(image, masks, nothing[..., :64, :64], box_average(image, 64), masks, image)
+    output = Output(image, masks, nothing[..., :64, :64], box_average(image, 64), masks)
     terms = warmup.losses(output, batch)
     found = [terms[f"warmup_{name}"].item() for name in ("image", "square", "gradient")]
     # An edge at every second pixel, then at every one.
     assert found == pytest.approx([seen * x for x in (0.4, 0.08, 0.4 * (63 / 127 + 1))], abs=1e-5)
-
-
-def test_details_are_no_contrast_of_drawn_parts(heads):
-    """Noise as details, over skin above and eyes below, and a plain image without any of the truth's contrast."""
-    config = recipe(model={"resolution": 128, "render_resolution": 64}, texture_weight=1.0, truth_kimg=1.0)
-    phases = Phases(config, *networks(config), True, CPU)
-    facts = gather_facts(heads, 8, True)
-    warmup = Warmup(phases, 1, facts.part_areas, facts.labels)
-    rng = torch.Generator().manual_seed(0)
-    images = torch.randint(64, 192, (2, 3, 128, 128), generator=rng, dtype=torch.uint8)
-    ids = torch.full((2, 128, 128), PORTRAIT.names.index("skin"), dtype=torch.uint8)
-    ids[:, 64:] = PORTRAIT.names.index("eyes")
-    nothing = torch.zeros(2, 1, 128, 128)
-    batch = Batch(images, ids, nothing, torch.from_numpy(heads.labels[:2]), *torch.zeros(2, 2))
-    truth, masks = batch.normalised_images(), torch.eye(13)[0][:, None, None].expand(2, 13, 64, 64)
-
-    def texture(image, plain):
-        output = Output(image, masks, nothing[..., :64, :64], box_average(image, 64), masks, plain)
-        return warmup.losses(output, batch)["warmup_texture"].item()
-
-    none, all_of_it = torch.zeros_like(truth), texture(torch.zeros_like(truth), torch.zeros_like(truth))
-    assert texture(truth, truth) == pytest.approx(0, abs=1e-5)
-    assert texture(truth, none) == pytest.approx(all_of_it / 2, rel=0.1)
-    assert texture(none, truth) == pytest.approx(all_of_it / 2, rel=0.1)
-    ids[:, 64:] = PORTRAIT.names.index("neck")
-    assert texture(truth, none) == pytest.approx(0, abs=1e-5)
 
 
 def test_curvature_means_the_same_at_any_side(coarse):
