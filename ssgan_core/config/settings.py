@@ -33,6 +33,8 @@ class ModelConfig:
         highest_frequency: the highest of them, cycles across a window; at most part_resolution / 2.
         detail_octaves: octaves of frequencies, from 0.4 cycles a pixel of the image downwards, in which details are
             painted on surfaces (see model.details): hair, fabric. Opacity and depth never hold them.
+        outline_sharpness: factor of the opacities' logits. Networks of low frequencies learn soft outlines; 1 leaves
+            them so.
         upsampler_width: channels of the first upsampling scale; halved at every further scale, at least 16.
         background_layers: layers of the background's feature map.
         shell_width: final Gaussian width w of a shell, world units; never less than one texel is used.
@@ -63,6 +65,7 @@ class ModelConfig:
     frequencies: int = 48
     highest_frequency: float = 12.0
     detail_octaves: int = 0
+    outline_sharpness: float = 1.0
     upsampler_width: int = 64
     background_layers: int = 3
     shell_width: float = 0.0125
@@ -102,6 +105,10 @@ class ModelConfig:
         _require(
             0 <= self.detail_octaves <= 4,
             f"model.detail_octaves must lie between 0 and 4, got {self.detail_octaves}",
+        )
+        _require(
+            1 <= self.outline_sharpness <= 10,
+            f"model.outline_sharpness must lie between 1 and 10, got {self.outline_sharpness}",
         )
         _require(
             0 < self.shell_width <= 0.1, f"model.shell_width must lie in (0, 0.1], got {self.shell_width}"

@@ -25,7 +25,7 @@ from ssgan_core.training.runs import newest_model
 from ssgan_core.training.state import TrainingState
 
 # Settings of the generator that change no weight, or only those that `fill` makes anew.
-_FREE = {"shell_width", "uniform_boundaries", "importance_boundaries", "backend"}
+_FREE = {"shell_width", "outline_sharpness", "uniform_boundaries", "importance_boundaries", "backend"}
 _SIZES = {"resolution", "render_resolution", "part_resolution"}
 _SCALES = "upsampler.scales."
 _LAYOUT = "parts.layout_prior"

@@ -190,6 +190,7 @@ def test_every_parameter_receives_a_gradient(settings):
         ({"parts": "two"}, "model.parts is all or one"),
         ({"depth_trunk": "deep"}, "model.depth_trunk is smooth or shape"),
         ({"detail_octaves": -1}, "model.detail_octaves must lie between 0 and 4, got -1"),
+        ({"outline_sharpness": 0.5}, "model.outline_sharpness must lie between 1 and 10, got 0.5"),
         ({"sheets": 0}, "model.sheets must lie between 1 and 32"),
         ({"lifting": "none", "sheets": 2}, "without lifting"),
     ],
