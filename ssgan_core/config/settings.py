@@ -33,8 +33,8 @@ class ModelConfig:
         highest_frequency: the highest of them, cycles across a window; at most part_resolution / 2.
         detail_octaves: octaves of frequencies, from 0.4 cycles a pixel of the image downwards, in which details are
             painted on surfaces (see model.details): hair, fabric. Opacity and depth never hold them.
-        outline_sharpness: factor of the opacities' logits. Networks of low frequencies learn soft outlines; 1 leaves
-            them so.
+        outline_sharpness: factor of the opacities' logits whenever the generator does not learn. Unsure of where
+            outlines run, it learns soft ones; 1 leaves them so.
         upsampler_width: channels of the first upsampling scale; halved at every further scale, at least 16.
         background_layers: layers of the background's feature map.
         shell_width: final Gaussian width w of a shell, world units; never less than one texel is used.

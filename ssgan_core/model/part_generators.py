@@ -81,7 +81,7 @@ class PartGenerators(nn.Module):
         if self.sheets > 1:
             log_odds = torch.log(torch.expm1(F.softplus(log_odds) / self.sheets))
             log_odds = log_odds.repeat_interleave(self.sheets, dim=0)
-        self.layout_prior.copy_(log_odds / self.sharpness)
+        self.layout_prior.copy_(log_odds)
 
     def forward(self, codes: Codes) -> tuple[Tensor, Tensor, Tensor]:
         shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
@@ -96,7 +96,9 @@ class PartGenerators(nn.Module):
         # Sigmoid of the logit is the sheet's opacity: 1 - exp(-softplus(l)) = sigmoid(l). So a prior of
         # log-odds makes the untrained parts as opaque as they are frequent in the data.
         logit = _maps(self.to_opacity(x, shape), self.size)[:, :, 0].float()
-        logit = self.sharpness * (logit + resize_bilinear(self.layout_prior[None], self.size))
+        logit = logit + resize_bilinear(self.layout_prior[None], self.size)
+        if not self.training:
+            logit = self.sharpness * logit
         optical_depth = F.softplus(logit).clamp(max=_MOST_OPTICAL_DEPTH)
         for layer in self.texture_layers:
             x = layer(x, texture)

@@ -17,7 +17,7 @@ from ssgan_core import losses
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
 from ssgan_core.heads.latent import ChoiceLayout, choice_layout
-from ssgan_core.layers import area_average, box_average, gaussian_blur
+from ssgan_core.layers import area_average, box_average
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Output
 from ssgan_core.parts import TEXTURED
@@ -26,7 +26,6 @@ from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
 
 _MASK_WEIGHT = 1.0
-_MASK_BLUR = 1.0  # rendered pixels by which outlines may be off before they had better be soft
 _DEPTH_WEIGHT = 3.0
 _IMAGE_WEIGHT = 2.0
 _SQUARE_WEIGHT = 2.5  # of pictures: large errors, such as a lock in the wrong place, count for more
@@ -135,12 +134,11 @@ class Warmup:
         size, side = output.low_mask.shape[-1], self.phases.generator.render_side
         truth = losses.real_mask_channels(batch.masks, output.low_mask.shape[1], size, 0.0)
         truth = losses.with_fewer_rays(truth, side)
-        truth, masks = (gaussian_blur(x, _MASK_BLUR) for x in (truth, output.low_mask.float()))
         weighted = truth * self.balance[:, None, None]
         depth = losses.rendered_depth_channel(output.depth, output.low_mask[:, :1])
         true_depth = losses.with_fewer_rays(losses.real_depth_channel(batch.depths, size), side)
         return {
-            "warmup_masks": -(weighted * masks.clamp(min=1e-3).log()).sum(1).mean(),
+            "warmup_masks": -(weighted * output.low_mask.clamp(min=1e-3).log()).sum(1).mean(),
             "warmup_depth": F.l1_loss(depth, true_depth) * self.phases.has_depth,
             **self._picture_losses(output, batch),
         }

@@ -120,35 +120,6 @@ def test_the_course_of_details_that_no_parameter_tells_costs_nothing(heads, weig
     assert found == pytest.approx([seen * x for x in (0.4, 0.08, 0.4 * (63 / 127 + 1))], abs=1e-5)
 
 
-def test_outlines_had_better_be_sharp_than_sure(heads):
-    """An outline that is half a rendered pixel off costs less than a soft one in its place."""
-    config = recipe(model={"resolution": 128, "render_resolution": 64}, truth_kimg=1.0)
-    phases = Phases(config, *networks(config), True, CPU)
-    facts = gather_facts(heads, 8, True)
-    warmup = Warmup(phases, 1, torch.full((13,), 1 / 13), facts.labels)
-    ids = torch.zeros(1, 128, 128, dtype=torch.uint8)
-    ids[:, :, 64:] = 1
-    nothing = torch.zeros(1, 1, 128, 128)
-    images = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
-    batch = Batch(images, ids, nothing, torch.from_numpy(heads.labels[:1]), *torch.zeros(2, 1))
-
-    def cost(first):
-        masks = torch.zeros(1, 13, 64, 64)
-        masks[:, 1], masks[:, 0] = first, 1 - first
-        output = Output(
-            batch.normalised_images(), masks, nothing[..., :64, :64], torch.zeros(1, 3, 64, 64), masks
-        )
-        return warmup.losses(output, batch)["warmup_masks"].item()
-
-    x = torch.arange(64.0) - 31.5
-    exact, off, soft = (
-        cost((x > 0).float()),
-        cost((x > 0).float() * 0.5 + (x > 1) * 0.5),
-        cost((x / 2.0).sigmoid()),
-    )
-    assert exact < off < soft
-
-
 def test_curvature_means_the_same_at_any_side(coarse):
     phases, _ = coarse
     found = []
