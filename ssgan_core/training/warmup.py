@@ -134,11 +134,14 @@ class Warmup:
         size, side = output.low_mask.shape[-1], self.phases.generator.render_side
         truth = losses.real_mask_channels(batch.masks, output.low_mask.shape[1], size, 0.0)
         truth = losses.with_fewer_rays(truth, side)
-        weighted = truth * self.balance[:, None, None]
+        balance = self.balance[:, None, None]
+        # Rendered shares are weighted, too: weights on the truth alone draw eyes and brows twice as large as they are.
+        told = balance * output.low_mask
+        told = told / told.sum(1, keepdim=True)
         depth = losses.rendered_depth_channel(output.depth, output.low_mask[:, :1])
         true_depth = losses.with_fewer_rays(losses.real_depth_channel(batch.depths, size), side)
         return {
-            "warmup_masks": -(weighted * output.low_mask.clamp(min=1e-3).log()).sum(1).mean(),
+            "warmup_masks": -(balance * truth * told.clamp(min=1e-3).log()).sum(1).mean(),
             "warmup_depth": F.l1_loss(depth, true_depth) * self.phases.has_depth,
             **self._picture_losses(output, batch),
         }

@@ -120,6 +120,30 @@ def test_the_course_of_details_that_no_parameter_tells_costs_nothing(heads, weig
     assert found == pytest.approx([seen * x for x in (0.4, 0.08, 0.4 * (63 / 127 + 1))], abs=1e-5)
 
 
+def test_rare_parts_weigh_more_and_are_not_drawn_larger(heads):
+    """Pixels of which a quarter is eyes: no other share of them costs less, however rare eyes are."""
+    config = recipe(model={"resolution": 128, "render_resolution": 64}, truth_kimg=1.0)
+    phases = Phases(config, *networks(config), True, CPU)
+    areas = torch.full((13,), 1e-4)
+    areas[1], areas[2] = 1.0, 0.002
+    warmup = Warmup(phases, 1, areas, gather_facts(heads, 8, True).labels)
+    ids = torch.ones(1, 128, 128, dtype=torch.uint8)
+    ids[:, ::2, ::2] = 2
+    nothing = torch.zeros(1, 1, 128, 128)
+    images = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
+    batch = Batch(images, ids, nothing, torch.from_numpy(heads.labels[:1]), *torch.zeros(2, 1))
+
+    def cost(eyes):
+        masks = torch.zeros(1, 13, 64, 64)
+        masks[:, 1], masks[:, 2] = 1 - eyes, eyes
+        output = Output(
+            batch.normalised_images(), masks, nothing[..., :64, :64], torch.zeros(1, 3, 64, 64), masks
+        )
+        return warmup.losses(output, batch)["warmup_masks"].item()
+
+    assert cost(0.25) < min(cost(0.2), cost(0.3))
+
+
 def test_curvature_means_the_same_at_any_side(coarse):
     phases, _ = coarse
     found = []
