@@ -40,6 +40,15 @@ _PART_OF_MATERIAL = {
     Material.CLEAR: "glasses",
 }
 
+# The outline of the nose on the template, upwards: y and half its width.
+_NOSE = np.array(
+    [
+        *((6.830, 0.090), (6.850, 0.135), (6.875, 0.163), (6.913, 0.166), (6.967, 0.152)),
+        *((7.010, 0.134), (7.055, 0.120), (7.100, 0.110), (7.190, 0.095), (7.360, 0.088)),
+    ]
+)
+_LIP = 0.80  # how much lip there is where its colour is seen to end
+
 
 @dataclass(frozen=True)
 class SyntheticView:
@@ -429,27 +438,30 @@ def _gathered(
 def skin_part(xp: Any, samples: Samples, brow: Any) -> Any:
     """Part ids [n] uint8 of skin samples, by where they lie on the template and what covers them.
 
-    Nose and brows have the outlines that annotators of CelebAMask-HQ draw: the nose reaches up to the eyes, a brow is
-    the whole area that its hairs grow on.
+    Outlines are those that annotators of CelebAMask-HQ draw: the nose reaches up to the eyes and ends with the
+    nostrils, a brow is the whole area that its hairs grow on, eyes reach into their inner corners, lips end where
+    their colour does.
 
     Args:
         brow: `facial_hair.brow_line` [7, 3]: x, y and half height of a brow from its inner end to its tail.
     """
     x, y, z = xp.abs(samples.chart[0]), samples.chart[1], samples.chart[2]
     extra = samples.extra
-    # The nose's half width: narrow below the tip, widest at the wings, then the bridge.
-    width = 0.09 + 1.6 * xp.clip(y - 6.79, 0.0, 0.055) - 0.5 * xp.clip(y - 6.95, 0.0, 0.17)
-    nose = (y > 6.80) & (y < 7.36) & (x < width) & (z > 1.2)
+    wide = _between(xp, y, _NOSE[:, 0], _NOSE[:, 1])
+    nose = (y > _NOSE[0, 0]) & (y < _NOSE[-1, 0]) & (x < wide) & (z > 1.2)
+    # Between the lids, beside the eyeball; their outer sides lie farther in front.
+    corner = (xp.abs(x - 0.197) < 0.021) & (xp.abs(y - 7.271) < 0.016) & (xp.abs(z - 1.356) < 0.022)
     middle, half = _between(xp, x, brow[:, 0], brow[:, 1]), _between(xp, x, brow[:, 0], brow[:, 2])
     brows = (x > brow[0, 0]) & (x < brow[-1, 0]) & (xp.abs(y - middle) < half) & (z > 1.1)
     jaw = 6.17 + 0.34 * xp.clip(1.45 - z, 0.0, 1.15)
     result = xp.where(y < jaw, _PART["neck"], _PART["skin"])
     result = xp.where(nose, _PART["nose"], result)
+    result = xp.where(corner, _PART["eyes"], result)
     result = xp.where(brows, _PART["brows"], result)
     result = xp.where(extra[4] > 0.5, _PART["ears"], result)
     # A cover of one half, as bald heads and cornrows have it, is skin, whatever rounding does.
     result = xp.where(extra[0] > 0.51, _PART["hair"], result)
-    result = xp.where((extra[2] > 0.5) | (extra[5] > 0.5), _PART["mouth"], result)
+    result = xp.where((extra[2] > _LIP) | (extra[5] > 0.5), _PART["mouth"], result)
     return xp.asarray(result, dtype=xp.uint8)
 
 
