@@ -18,6 +18,9 @@ from ssgan_core.parts import PartSchema
 
 # How often the parts whose look the renderer knows least about get another one.
 _RETEXTURED = {"background": 0.75, "cloth": 0.5, "hat": 0.5}
+# What is black or nearly so in many photos, whatever hangs there or is worn.
+_DARKENED = {"background": 0.15, "cloth": 0.35, "hat": 0.35}
+_DARKEST, _LIGHTEST = 0.015, 0.15  # their mean then
 _BORROWED = 0.1  # a background from another portrait, with and without its person
 _SOFT_EDGED = 0.5  # a new background shines through the rim of what stands before it
 _BARE = 0.15  # shoulders without clothes
@@ -72,6 +75,10 @@ def retextured(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generato
             inside = mask == schema.names.index(name)
             if happens(draw, probability, 1) and inside.any():
                 image = _covered(image, inside, name, other, draw)
+        for name, probability in _DARKENED.items():
+            inside = mask == schema.names.index(name)
+            if happens(draw, probability, 1) and inside.sum() > _FEW:
+                image = _darkened(image, inside, draw)
         result.append(_alike(image, mask, schema, draw))
     return torch.stack(result)
 
@@ -124,6 +131,13 @@ def _covered(
         shade = (light / light[:, inside].mean().clamp_min(0.05)).clamp(0.3, 2)
         painted = (scenery if happens(draw, 0.3, 1) else texture)(size, draw) * shade
     return image + cover * (painted.clamp(0, 1) - image)
+
+
+def _darkened(image: Tensor, inside: Tensor, draw: Generator) -> Tensor:
+    """A part nearly black; what is dark already stays so."""
+    tone = math.exp(number(draw, math.log(_DARKEST), math.log(_LIGHTEST)))
+    gain = min(1.0, tone / float(image[:, inside].mean().clamp_min(0.01)))
+    return image * gain ** softened(inside.float(), 0.6)
 
 
 def _alike(image: Tensor, mask: Tensor, schema: PartSchema, draw: Generator) -> Tensor:

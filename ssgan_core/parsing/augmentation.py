@@ -17,13 +17,15 @@ from torch import Generator, Tensor
 
 from ssgan_core.layers import gaussian_blur
 from ssgan_core.parsing.appearance import bare_shoulders, luminance, marked_skin, retextured, retoned
-from ssgan_core.parsing.chance import happens, normal, number, whole
+from ssgan_core.parsing.chance import happens, normal, number, uniform, whole
 from ssgan_core.parsing.full_hair import full_hair
 from ssgan_core.parsing.textures import shape, texture
 from ssgan_core.parts import PartSchema
 
 IGNORED = 255
 """Id of pixels that hold no truth: under occluders and beyond the frame."""
+
+_GENTLEST = 0.2  # least share of the largest changes of light and colour
 
 
 def augment(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generator) -> tuple[Tensor, Tensor]:
@@ -46,8 +48,10 @@ def augment(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generator) 
     images = marked_skin(images, masks, schema, draw)
     images = retoned(images, masks, schema, draw)
     images, masks = _occluded(images, masks, draw)
-    images = _lit(images, draw)
-    images = _graded(images, draw)
+    # Some portraits are lit and graded gently, as most photos are, others far beyond what a photo shows.
+    wild = uniform(draw, _GENTLEST, 1, len(images), 1, 1, 1)
+    images = _lit(images, wild, draw)
+    images = _graded(images, wild, draw)
     images = torch.stack([_degraded(image, draw) for image in images])
     return images * 2 - 1, masks
 
@@ -67,7 +71,7 @@ def _mirrored(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generator
 def _moved(images: Tensor, masks: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
     """Rotate, scale, stretch, shift and warp. Beyond the frame the picture goes on somehow and has no truth."""
     batch, size = len(images), images.shape[-1]
-    angle = normal(draw, math.radians(12), batch)
+    angle = normal(draw, math.radians(8), batch)
     zoom = (normal(draw, 0.18, batch) - 0.02).exp()
     stretch = normal(draw, 0.04, batch).exp()
     shift = normal(draw, 0.12, batch, 2)
@@ -105,8 +109,8 @@ def _occluded(images: Tensor, masks: Tensor, draw: Generator) -> tuple[Tensor, T
     return images, masks
 
 
-def _lit(images: Tensor, draw: Generator) -> Tensor:
-    """Shade and tinted light that change slowly across the picture; shadows with edges."""
+def _lit(images: Tensor, wild: Tensor, draw: Generator) -> Tensor:
+    """Shade and tinted light that change slowly across the picture; shadows with edges. `wild`: [B, 1, 1, 1]."""
     batch, _, size, _ = images.shape
     grey, tint = normal(draw, 0.35, batch, 1, 3, 3), normal(draw, 0.07, batch, 3, 3, 3)
     field = (grey + tint) * happens(draw, 0.5, batch)[:, None, None, None]
@@ -114,25 +118,25 @@ def _lit(images: Tensor, draw: Generator) -> Tensor:
     for index in torch.nonzero(happens(draw, 0.2, batch))[:, 0].tolist():
         edges = gaussian_blur(shape(size, draw)[None, None], number(draw, 0.003, 0.05) * size + 0.3)[0]
         field[index] += edges * number(draw, -1.2, 0.5)
-    return images * field.exp()
+    return images * (wild * field).exp()
 
 
-def _graded(images: Tensor, draw: Generator) -> Tensor:
-    """Exposure, white balance, contrast, gamma, saturation, hue, grey pictures.
+def _graded(images: Tensor, wild: Tensor, draw: Generator) -> Tensor:
+    """Exposure, white balance, contrast, gamma, saturation, hue, grey pictures. `wild`: [B, 1, 1, 1].
 
     Contrast rises rather than falls: photos have more of it than renderings.
     """
     batch = len(images)
     gain = (normal(draw, 0.18, batch, 1) + normal(draw, 0.08, batch, 3)).exp()
-    images = images * gain[..., None, None]
+    images = images * gain[..., None, None] ** wild
     centre = images.mean((1, 2, 3), keepdim=True)
-    images = centre + (images - centre) * (normal(draw, 0.25, batch, 1, 1, 1) + 0.1).exp()
-    images = images.clamp(0, 1) ** normal(draw, 0.25, batch, 1, 1, 1).exp()
+    images = centre + (images - centre) * (wild * normal(draw, 0.25, batch, 1, 1, 1) + 0.1).exp()
+    images = images.clamp(0, 1) ** (wild * normal(draw, 0.25, batch, 1, 1, 1)).exp()
     grey = luminance(images)
-    saturation = normal(draw, 0.35, batch).exp() * ~happens(draw, 0.1, batch)
-    colour = (images - grey) * saturation[:, None, None, None]
+    saturation = (wild * normal(draw, 0.35, batch, 1, 1, 1)).exp() * ~happens(draw, 0.1, batch, 1, 1, 1)
+    colour = (images - grey) * saturation
     # A turn about the grey axis, to first order: adding what is across the axis and the colour.
-    turn = torch.tan(normal(draw, math.radians(7), batch))[:, None, None, None]
+    turn = torch.tan(wild * normal(draw, math.radians(7), batch, 1, 1, 1))
     across = (colour.roll(1, 1) - colour.roll(-1, 1)) / math.sqrt(3)
     return (grey + colour + turn * across).clamp(0, 1)
 

@@ -92,6 +92,18 @@ def test_hair_and_backgrounds_change_and_faces_do_not(portraits):
         assert 0.2 < changes[:, masks == ID[name]].mean() < 1
 
 
+def test_clothes_and_backgrounds_are_often_nearly_black(portraits):
+    _, masks = portraits
+    plain = torch.full((BATCH, 3, SIZE, SIZE), 0.5)
+    seen = torch.cat([retextured(plain, masks, PORTRAIT, chance(seed)) for seed in range(30)])
+    darkness = {
+        name: seen[:, :, masks[0] == ID[name]].mean((1, 2)) < 0.16 for name in ("cloth", "background")
+    }
+    assert 0.25 < darkness["cloth"].float().mean() < 0.6
+    assert 0.1 < darkness["background"].float().mean() < 0.4
+    assert seen[:, :, 28, 16].min() > 0.4  # skin
+
+
 def test_skin_is_marked_and_what_is_none_is_not(portraits):
     images, masks = portraits
     changes = torch.stack(

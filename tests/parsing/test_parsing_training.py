@@ -10,6 +10,7 @@ from torch import Generator
 from ssgan_core.cameras import label
 from ssgan_core.dataset.writer import DatasetWriter
 from ssgan_core.errors import SsganError
+from ssgan_core.parsing import augmentation
 from ssgan_core.parsing.agreement import Agreement
 from ssgan_core.parsing.augmentation import IGNORED, augment
 from ssgan_core.parsing.data import TrainingData, _evened
@@ -92,6 +93,18 @@ def test_augmented_pictures_are_pictures_and_ids_stay_ids(data):
         assert masks.shape == (4, side, side)
         assert set(masks.unique().tolist()) <= {*range(len(PORTRAIT.parts)), IGNORED}
         assert (masks == IGNORED).float().mean() < 0.6
+
+
+def test_light_and_colour_change_from_a_little_to_a_lot():
+    grey = torch.full((200, 3, 16, 16), 0.5)
+    wild = torch.linspace(0, 1, 200).view(-1, 1, 1, 1)
+    seen = augmentation._graded(
+        augmentation._lit(grey, wild, Generator().manual_seed(0)), wild, Generator().manual_seed(1)
+    )
+    change = (seen - 0.5).abs().mean((1, 2, 3))
+    assert change[0] < 1e-3
+    assert change[:40].mean() < 0.4 * change[-40:].mean()
+    assert change[-40:].mean() > 0.08
 
 
 # ----------------------------------------------------------------------------------- loss and steps
