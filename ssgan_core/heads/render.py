@@ -43,11 +43,12 @@ _PART_OF_MATERIAL = {
 # The outline of the nose on the template, upwards: y and half its width.
 _NOSE = np.array(
     [
-        *((6.830, 0.090), (6.850, 0.135), (6.875, 0.163), (6.913, 0.166), (6.967, 0.152)),
-        *((7.010, 0.134), (7.055, 0.120), (7.100, 0.110), (7.190, 0.095), (7.360, 0.088)),
+        *((6.815, 0.090), (6.830, 0.125), (6.850, 0.158), (6.875, 0.174), (6.910, 0.178), (6.950, 0.172)),
+        *((6.984, 0.161), (7.040, 0.143), (7.097, 0.124), (7.154, 0.112), (7.210, 0.106), (7.360, 0.092)),
     ]
 )
-_LIP = 0.80  # how much lip there is where its colour is seen to end
+# Where lips meet, and how much lip there is where the upper and the lower one are seen to end.
+_MOUTH_LINE, _UPPER_LIP, _LOWER_LIP = 6.61, 0.55, 0.80
 
 
 @dataclass(frozen=True)
@@ -450,9 +451,10 @@ def skin_part(xp: Any, samples: Samples, brow: Any) -> Any:
     wide = _between(xp, y, _NOSE[:, 0], _NOSE[:, 1])
     nose = (y > _NOSE[0, 0]) & (y < _NOSE[-1, 0]) & (x < wide) & (z > 1.2)
     # Between the lids, beside the eyeball; their outer sides lie farther in front.
-    corner = (xp.abs(x - 0.197) < 0.021) & (xp.abs(y - 7.271) < 0.016) & (xp.abs(z - 1.356) < 0.022)
+    corner = (xp.abs(x - 0.197) < 0.021) & (xp.abs(y - 7.275) < 0.012) & (xp.abs(z - 1.356) < 0.022)
     middle, half = _between(xp, x, brow[:, 0], brow[:, 1]), _between(xp, x, brow[:, 0], brow[:, 2])
     brows = (x > brow[0, 0]) & (x < brow[-1, 0]) & (xp.abs(y - middle) < half) & (z > 1.1)
+    lips = extra[2] > xp.where(y > _MOUTH_LINE, _UPPER_LIP, _LOWER_LIP)
     jaw = 6.17 + 0.34 * xp.clip(1.45 - z, 0.0, 1.15)
     result = xp.where(y < jaw, _PART["neck"], _PART["skin"])
     result = xp.where(nose, _PART["nose"], result)
@@ -461,7 +463,7 @@ def skin_part(xp: Any, samples: Samples, brow: Any) -> Any:
     result = xp.where(extra[4] > 0.5, _PART["ears"], result)
     # A cover of one half, as bald heads and cornrows have it, is skin, whatever rounding does.
     result = xp.where(extra[0] > 0.51, _PART["hair"], result)
-    result = xp.where((extra[2] > _LIP) | (extra[5] > 0.5), _PART["mouth"], result)
+    result = xp.where(lips | (extra[5] > 0.5), _PART["mouth"], result)
     return xp.asarray(result, dtype=xp.uint8)
 
 

@@ -283,16 +283,19 @@ def test_skin_is_divided_by_where_it_lies():
     assert skin_at([0.15, 6.9, 1.4]) == "nose"
     assert skin_at([0.15, 7.1, 1.4]) == "skin"
     assert skin_at([0.0, 7.3, 1.4]) == "nose"
-    # It ends with the nostrils, and widens evenly from the eyes down to the wings: y 7.055, half width .120.
-    assert skin_at([0.0, 6.81, 1.5]) == "skin"
-    assert skin_at([0.115, 7.055, 1.4]) == "nose"
-    assert skin_at([0.125, 7.055, 1.4]) == "skin"
-    assert skin_at([0.100, 6.84, 1.4]) == "nose"
-    assert skin_at([0.125, 6.84, 1.4]) == "skin"
+    # It ends with the nostrils, and widens evenly from the eyes down to the wings: y 7.04, half width .143.
+    assert skin_at([0.0, 6.80, 1.5]) == "skin"
+    assert skin_at([0.14, 7.04, 1.4]) == "nose"
+    assert skin_at([0.146, 7.04, 1.4]) == "skin"
+    assert skin_at([0.135, 6.84, 1.4]) == "nose"  # half width .1415
+    assert skin_at([0.145, 6.84, 1.4]) == "skin"
     # The inner corner of an eye lies behind the lids' edges.
     assert skin_at([-0.197, 7.271, 1.36]) == "eyes"
     assert skin_at([-0.197, 7.271, 1.39]) == "skin"
-    assert skin_at([0.0, 6.5, 1.5], lips=0.7) == "skin"  # a lip's margin, hardly red
+    # The margin of the lower lip is hardly red.
+    assert skin_at([0.0, 6.5, 1.5], lips=0.7) == "skin"
+    assert skin_at([0.0, 6.68, 1.5], lips=0.7) == "mouth"
+    assert skin_at([0.0, 6.68, 1.5], lips=0.5) == "skin"
     assert skin_at([0.2, 7.49, 1.4]) == "brows"  # the middle of the first span: y 7.46, half height .035
     assert skin_at([-0.2, 7.43, 1.4]) == "brows"
     assert skin_at([0.2, 7.50, 1.4]) == "skin"
