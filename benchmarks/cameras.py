@@ -32,6 +32,7 @@ from rich.table import Table
 from ssgan_core import cameras
 from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
+from ssgan_core.evaluation.geometry import lift
 from ssgan_core.heads.render import render_portrait
 from ssgan_core.heads.sampler import sample_identity
 from ssgan_core.parts import PORTRAIT
@@ -163,15 +164,11 @@ def lifted(points: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """
     size = len(depth)
     rows, columns = np.nonzero(depth > 0)
-    pose_matrix, matrix = cameras.split_label(cameras.label(0.0, 0.0))
     place = points[:, :2]
     squares = (columns + 0.5 - place[:, :1]) ** 2 + (rows + 0.5 - place[:, 1:2]) ** 2
     nearest = squares.argmin(axis=1)
     z = depth[rows[nearest], columns[nearest]].astype(np.float64)
-    local = np.column_stack(
-        [(place / size - matrix[:2, 2]) / np.array([matrix[0, 0], matrix[1, 1]]) * z[:, None], z]
-    )
-    return local @ pose_matrix[:3, :3].T + pose_matrix[:3, 3]
+    return lift(place / size, z, cameras.label(0.0, 0.0))
 
 
 def report(facts: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ssgan_core import cameras
 from ssgan_core.dataset.reader import PortraitDataset
+from ssgan_core.evaluation.geometry import lift
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.preparation.detection import FaceDetector
 from ssgan_core.preparation.landmarks import FaceMesh, region_of_box, region_of_points
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("ssgan_core/preparation/canonical_mesh.json"))
     arguments = parser.parse_args()
 
-    shapes = np.concatenate(looks(PortraitDataset.open(arguments.heads), arguments.limit))
+    shapes = looks(PortraitDataset.open(arguments.heads), arguments.limit)
     seen = np.isfinite(shapes[..., 0]).mean(axis=0)
     if seen.min() < _LEAST_SEEN:
         raise SystemExit(f"point {seen.argmin()} is seen in {seen.min():.1%} of the portraits: use more")
@@ -69,29 +70,23 @@ def main() -> None:
     print(f"wrote {arguments.out}, {arguments.out.stat().st_size} bytes")
 
 
-def looks(data: PortraitDataset, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """World points [N, 468, 3] of the near-frontal portraits and of their mirror images, NaN where not seen."""
+def looks(data: PortraitDataset, limit: int) -> np.ndarray:
+    """World points [2 N, 468, 3] of the near-frontal portraits, each before its mirror image; NaN where not seen."""
     detector, network = FaceDetector(), FaceMesh(np.arange(468))
-    found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for index in np.flatnonzero(np.hypot(*cameras.angles(data.labels)) < _FRONTAL):
-        if index >= limit:
-            break
-        image = data.image(int(index))
+    found: list[np.ndarray] = []
+    for index in np.flatnonzero(np.hypot(*cameras.angles(data.labels[:limit])) < _FRONTAL).tolist():
+        image = data.image(index)
         face = next((level[0] for level in detector.search(image) if level), None)
         if face is None:
             continue
         first = region_of_points(network.look(image, region_of_box(face)))
-        place, depth, label = (
-            np.isin(data.mask(int(index)), _FACE),
-            data.depth(int(index)),
-            data.labels[index],
-        )
-        for mirrored, kept in zip((False, True), found, strict=True):
+        depth = np.where(np.isin(data.mask(index), _FACE), data.depth(index), np.nan)
+        for mirrored in (False, True):
             # The network's own mirror image of a look keeps the order of the points it gives.
             points = network.look(image, first, mirrored)[:, :2]
-            world = unprojected(points, np.where(place, depth, np.nan), label)
-            kept.append(reflected(world) if mirrored else world)
-    return np.stack(found[0]), np.stack(found[1])
+            world = unprojected(points, depth, data.labels[index])
+            found.append(reflected(world) if mirrored else world)
+    return np.stack(found)
 
 
 def unprojected(points: np.ndarray, depth: np.ndarray, label: np.ndarray) -> np.ndarray:
@@ -109,9 +104,7 @@ def unprojected(points: np.ndarray, depth: np.ndarray, label: np.ndarray) -> np.
     )
     z = (corners * weights).sum(axis=0)
     z[~(np.ptp(corners, axis=0) < _STEEPEST)] = np.nan
-    pose, matrix = cameras.split_label(label)
-    rays = np.column_stack([points / size, np.ones(len(points))]) @ np.linalg.inv(matrix).T
-    return (rays * z[:, None]) @ pose[:3, :3].T + pose[:3, 3]
+    return lift(points / size, z, label)
 
 
 def reflected(points: np.ndarray) -> np.ndarray:

@@ -28,9 +28,9 @@ from rich.table import Table
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import least_squares
 
-from ssgan_core import cameras
 from ssgan_core.dataset.reader import PortraitDataset
 from ssgan_core.errors import SsganError
+from ssgan_core.evaluation.geometry import unproject
 from ssgan_core.model import geometry
 from ssgan_core.parts import PORTRAIT
 
@@ -92,7 +92,7 @@ def heads_of(data: PortraitDataset, limit: int | None) -> Iterator[Head]:
             mask, depth = data.mask(index), data.depth(index)
             assert depth is not None
             seen = (mask > 0) & (depth > 0)
-            points.append(unprojected(depth, data.labels[index])[seen])
+            points.append(unproject(depth, data.labels[index])[seen])
             parts.append(mask[seen])
         ids = np.concatenate(parts)
         chosen = np.concatenate(
@@ -100,15 +100,6 @@ def heads_of(data: PortraitDataset, limit: int | None) -> Iterator[Head]:
         )
         if (ids == _SKIN).any():
             yield Head(np.concatenate(points)[chosen], ids[chosen])
-
-
-def unprojected(depth: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """World points [S, S, 3] of z_cam [S, S] seen by a label [25]."""
-    pose, matrix = cameras.split_label(label)
-    steps = (np.arange(len(depth)) + 0.5) / len(depth)
-    x, y = np.meshgrid((steps - matrix[0, 2]) / matrix[0, 0], (steps - matrix[1, 2]) / matrix[1, 1])
-    local = np.stack([x, y, np.ones_like(x)], axis=-1) * depth[..., None].astype(np.float64)
-    return local @ pose[:3, :3].T + pose[:3, 3]
 
 
 def shipped_dome(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ from ssgan_core.preparation.alignment import Crop, fitted_crop, five_point_crop
 from ssgan_core.preparation.mesh import canonical_mesh
 
 CORRECTION_FILE = Path(__file__).with_name("pose_correction.json")
-_MOST_CORRECTED = np.deg2rad(10)  # of 1,400 synthetic portraits, none needed more
+_MOST_CORRECTED = np.deg2rad(10)  # of 300 synthetic portraits, none needed more than 8.5
 _ROUNDS = 2
 # Gates, far outside what 1,000 real portraits showed: radius 2.57 to 3.37 (it grows with yaw), error 0.009 with a
 # maximum of 0.026, yaw up to 65 degrees.
