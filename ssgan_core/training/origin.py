@@ -1,8 +1,9 @@
 """Where a run's first weights come from, when they are not random: a model, or what another run left to carry on.
 
 From a model come the generator and the settings that its images have annealed; the discriminator is new. It may
-make larger pictures than the model did, render more rays, or have finer maps: the 3D part is kept, and scales that
-the upsampler lacks begin as bilinear upsampling. From a carry come generator and discriminator of the same sizes.
+make larger pictures than the model did, render more rays, or have finer maps: the 3D part is kept. Where the upsampler
+enlarges as often as before, it and the details that the model draws are kept, too; else scales that it lacks begin as
+bilinear upsampling. From a carry come generator and discriminator of the same sizes.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class FromModel:
             _FREE
             | _SIZES
             | (set() if self.config.choices else {"choices"})
-            | ({"detail_octaves"} if self._begins_details(state.generator.config) else set()),
+            | ({"detail_octaves"} if self._changes_details(state.generator.config) else set()),
         )
         wanted = state.generator.state_dict()
         found = dict(self.model.tensors)
@@ -93,8 +94,9 @@ class FromModel:
             # The mapping begins with what it knew, and learns to listen to choices.
             found |= {name: t for name, t in wanted.items() if name.startswith(_CHOICES)}
             found |= {name: torch.zeros_like(t) for name, t in wanted.items() if name.startswith(_OF_CHOICES)}
-        if self._begins_details(state.generator.config):
-            found |= {name: t for name, t in wanted.items() if name.startswith(_DETAILS)}
+        if self._changes_details(state.generator.config):
+            fresh_details = {name: t for name, t in wanted.items() if name.startswith(_DETAILS)}
+            found |= self._details(state.generator.config, found) or fresh_details
         if _LAYOUT in found and found[_LAYOUT].ndim == 3:
             found[_LAYOUT] = resize_bilinear(found[_LAYOUT][None], wanted[_LAYOUT].shape[-1])[0]
         for name, fresh in wanted.items():
@@ -108,11 +110,34 @@ class FromModel:
             generator.load_state_dict(found)
         state.seen_before = _images_seen(self.path, self.model.metadata)
 
-    def _begins_details(self, wanted: ModelConfig) -> bool:
+    def _changes_details(self, wanted: ModelConfig) -> bool:
         """The model has none, or those of other pixels."""
         return wanted.detail_octaves > 0 and (
             not self.config.detail_octaves or self.config.resolution != wanted.resolution
         )
+
+    def _details(self, wanted: ModelConfig, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The model's details on the same surfaces in pictures of other pixels; octaves that it lacks begin at zero.
+
+        Nothing if it has none, or if they were mixed from the features of another scale.
+        """
+        had = self.config
+        if not had.detail_octaves or had.resolution * wanted.render_resolution != (
+            had.render_resolution * wanted.resolution
+        ):
+            return {}
+        finer = wanted.resolution.bit_length() - had.resolution.bit_length()
+        kept = slice(max(0, finer), min(wanted.detail_octaves, had.detail_octaves + finer))
+        details = {}
+        for name, tensor in found.items():
+            if name.startswith(_DETAILS):
+                octaves = tensor.unflatten(0, (3, had.detail_octaves, -1))
+                shape = (3, wanted.detail_octaves, *octaves.shape[2:])
+                grown = octaves.new_zeros(shape)
+                grown[:, kept] = octaves[:, kept.start - finer : kept.stop - finer]
+                # Amplitudes are divided by the root of the number of patterns.
+                details[name] = grown.flatten(0, 2) * (wanted.detail_octaves / had.detail_octaves) ** 0.5
+        return details
 
 
 @dataclass(frozen=True)

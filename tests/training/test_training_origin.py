@@ -7,11 +7,12 @@ import pytest
 import torch
 from recipes import recipe
 
-from ssgan_core.checkpoints import load_model, write_tensors
+from ssgan_core import cameras
+from ssgan_core.checkpoints import load_model, save_model, write_tensors
 from ssgan_core.config import load_config
 from ssgan_core.errors import SsganError
 from ssgan_core.heads.latent import ChoiceLayout
-from ssgan_core.layers import up2
+from ssgan_core.layers import resize_bilinear, up2
 from ssgan_core.parts import PORTRAIT, PartSchema
 from ssgan_core.synthesis import load_generator
 from ssgan_core.training import runs
@@ -140,11 +141,53 @@ def test_a_model_without_details_begins_to_paint_them(heads, begun, tmp_path):
     train(heads, recipe(model={"detail_octaves": 1}, kimg=0.004), tmp_path / "new", device=CPU)
     with pytest.raises(SsganError, match=r"model\.detail_octaves is 1 in .*, but 0"):
         FromModel.open(tmp_path / "new").fill(fresh())
-    # Pictures of other sizes have details of their own.
+    # Where the upsampler has a scale more, there are details of its own.
     larger, untouched = (fresh({"detail_octaves": 2, "resolution": 32}) for _ in range(2))
     FromModel.open(tmp_path / "new").fill(larger)
     for name, tensor in untouched.generator.details.state_dict().items():
         assert torch.equal(larger.generator.details.state_dict()[name], tensor)
+
+
+def test_larger_pictures_with_more_rays_begin_as_the_model_seen_with_more_rays(tmp_path):
+    """The same surfaces carry the same frequencies; which strand is where is another draw of the noise."""
+
+    def grown(had, octaves, **sizes):
+        save_model(tmp_path / "model.safetensors", had.state_dict(), had.describe())
+        state = fresh({"detail_octaves": octaves, **sizes})
+        FromModel.open(tmp_path / "model.safetensors").fill(state)
+        return state.generator
+
+    def amplitudes(generator):
+        """[2, 3, octaves, ...] weights and biases as they count: divided by the root of the number of patterns."""
+        octaves, layer = generator.config.detail_octaves, generator.details.to_amplitudes
+        both = torch.cat([layer.weight.flatten(1), layer.bias[:, None]], 1)
+        return both.detach().unflatten(0, (3, octaves, -1)) / octaves**0.5
+
+    had = fresh({"detail_octaves": 2}).generator
+    larger = {"resolution": 32, "render_resolution": 16, "part_resolution": 16}
+    for octaves, kept in ((3, [0, 1]), (2, [0]), (1, [])):
+        after = amplitudes(grown(had, octaves, **larger))
+        assert not after[:, 0].any()  # finer than the model's pixels
+        assert torch.allclose(after[:, 1:], amplitudes(had)[:, kept])
+    # Fewer pixels: what is too fine for them is left out.
+    fewer = grown(fresh({"detail_octaves": 2, **larger}).generator, 1)
+    assert fewer.config.resolution == 16
+    assert torch.allclose(
+        amplitudes(fewer), amplitudes(fresh({"detail_octaves": 2, **larger}).generator)[:, 1:]
+    )
+
+    after = grown(had, 3, **larger)
+    had.set_sides(8, 16)
+    had.background.size = 16
+    after.dome.copy_(resize_bilinear(had.dome[None], 16)[0])  # which is sampled more finely as well
+    for details in (had.details, after.details):
+        details.noise.zero_()
+    codes = had.map(torch.randn(2, 16, generator=torch.Generator().manual_seed(0)))
+    labels = torch.from_numpy(np.stack([cameras.label(yaw, 0.0) for yaw in (-0.3, 0.2)]))
+    with torch.no_grad():
+        seen, now = had.render(had.part_maps(codes), labels, 16), after(codes, labels)
+    for name in ("image", "mask", "depth", "low_image", "low_mask"):
+        assert torch.allclose(getattr(now, name), getattr(seen, name), atol=1e-5), name
 
 
 def test_choices_that_nobody_described_or_that_are_others(heads, begun, tmp_path, monkeypatch):
