@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import resource
 import signal
@@ -189,3 +190,32 @@ def test_progress_without_a_terminal_is_a_line(capsys):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert re.fullmatch(r"heads \[x\]: 10/10 images, .* images/s, all\n", shown.err)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no such settings")
+def test_freed_memory_is_kept_for_the_next_layer():
+    """Pages that a freed tensor leaves behind are still there, and are the next tensor's."""
+    program = """
+import resource, sys
+import numpy as np
+from ssgan_cli import app
+app.app = lambda: None
+if sys.argv[1] == "kept":
+    app.main()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(64 * 2**20, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+    kept, given_back = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", program, how], capture_output=True, check=True, text=True
+            ).stdout
+        )
+        for how in ("kept", "given back")
+    )
+    assert kept < 10
+    assert given_back > 10 * (kept + 1)  # 16,384 of 4 kB, or 32 of 2 MB
