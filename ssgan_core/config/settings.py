@@ -107,6 +107,10 @@ class ModelConfig:
             f"model.detail_octaves must lie between 0 and 4, got {self.detail_octaves}",
         )
         _require(
+            self.resolution * 0.8 >= 2**self.detail_octaves,  # 0.4 cycles a pixel and downwards
+            f"model.detail_octaves is {self.detail_octaves}: the coarsest has no wave within {self.resolution} pixels",
+        )
+        _require(
             1 <= self.outline_sharpness <= 10,
             f"model.outline_sharpness must lie between 1 and 10, got {self.outline_sharpness}",
         )

@@ -92,7 +92,8 @@ def test_evaluate_takes_the_default(ssgan, tmp_path):
 def test_training_begins_with_the_default(ssgan, tiny_data, tmp_path):
     """At a smaller size than its own; four images long."""
     metadata = load_model(default_model()).metadata
-    model = {**metadata["config"]["model"], "resolution": 16, "render_resolution": 8}
+    sizes = {"resolution": 16, "render_resolution": 8, "part_resolution": 32, "detail_octaves": 2}
+    model = {**metadata["config"]["model"], **sizes}
     (tmp_path / "recipe.yaml").write_text(
         json.dumps(
             {

@@ -190,6 +190,10 @@ def test_every_parameter_receives_a_gradient(settings):
         ({"parts": "two"}, "model.parts is all or one"),
         ({"depth_trunk": "deep"}, "model.depth_trunk is smooth or shape"),
         ({"detail_octaves": -1}, "model.detail_octaves must lie between 0 and 4, got -1"),
+        (
+            {"detail_octaves": 4, "resolution": 16, "render_resolution": 8},
+            "model.detail_octaves is 4: the coarsest has no wave within 16 pixels",
+        ),
         ({"outline_sharpness": 0.5}, "model.outline_sharpness must lie between 1 and 10, got 0.5"),
         ({"sheets": 0}, "model.sheets must lie between 1 and 32"),
         ({"lifting": "none", "sheets": 2}, "without lifting"),

@@ -8,6 +8,7 @@ import torch
 
 from ssgan_core.cameras import FOCAL, RADIUS, label
 from ssgan_core.config import ModelConfig
+from ssgan_core.errors import SsganError
 from ssgan_core.model.details import Surface, SurfaceDetails, oriented_noise, seen_surface
 from ssgan_core.model.generator import Generator
 from ssgan_core.parts import PORTRAIT
@@ -202,3 +203,14 @@ def test_without_lifting_details_lie_on_the_picture():
         assert torch.equal(model(codes, view(0.6)).image, image)
         model.details.noise *= -1
         assert not torch.allclose(model(codes, view()).image, image)
+
+
+@pytest.mark.parametrize(("resolution", "octaves"), [(8, 2), (16, 3), (32, 4)])
+def test_the_most_octaves_that_small_pictures_may_have_are_noise(resolution, octaves):
+    """The next octave, which the settings refuse, has no frequency."""
+    planes = oriented_noise(octaves, 2 * resolution, 0.4 * resolution)
+    assert torch.allclose(planes.flatten(1).std(1), torch.ones(12 * octaves), atol=0.01)
+    with pytest.raises(RuntimeWarning):  # of a division by zero
+        oriented_noise(octaves + 1, 2 * resolution, 0.4 * resolution)
+    with pytest.raises(SsganError, match=r"model\.detail_octaves"):
+        ModelConfig(resolution=resolution, render_resolution=8, detail_octaves=octaves + 1)
