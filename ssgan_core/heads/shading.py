@@ -227,8 +227,8 @@ def skin(xp: Any, s: Samples, p: Palette) -> Array:
         channels.append(soft ** (1.0 + wrap) * s.lamp ** (1.0 - 0.6 * blend))
     lamp = xp.stack(channels) * p.lamp_colour
     rim = xp.clip(dot(normal, p.rim) + 0.1, 0.0, 1.0) * p.rim_colour
-    # Light between folds of skin takes its colour.
-    ambient = s.ambient ** (1.0 - 0.22 * p.one([1.0, 0.5, 0.4]))
+    # Light between folds of skin takes its colour. Where none comes, rounding leaves a little less than none.
+    ambient = xp.clip(s.ambient, 0.0, None) ** (1.0 - 0.22 * p.one([1.0, 0.5, 0.4]))
     colour = albedo * (lamp + rim + ambient) + p.one([0.022, 0.006, 0.005]) * cavity
 
     oily = bump(xp, c, (0.0, 7.75, 1.4), (0.3, 0.3, 0.6)) + bump(xp, c, (0.0, 7.05, 1.6), (0.13, 0.35, 0.4))

@@ -7,9 +7,9 @@ import pytest
 from numba import njit
 
 from ssgan_core import cameras
-from ssgan_core.heads import jit, render
+from ssgan_core.heads import jit, render, shading
 from ssgan_core.heads.compose import Scene, build_scene
-from ssgan_core.heads.render import Drawn, camera_samples, draw, render_portrait, view_geometry
+from ssgan_core.heads.render import Drawn, camera_samples, draw, palette, render_portrait, view_geometry
 from ssgan_core.heads.sampler import EARRINGS, GLASSES, HAIR_STYLES, HATS, Identity, sample_identity
 from ssgan_core.heads.scene import Material
 from ssgan_core.heads.shading import Samples
@@ -86,6 +86,27 @@ def test_no_ray_slips_through_the_skin(index: int):
     skin = (drawn.shown >= 0) & (drawn.geometry.materials[drawn.shown] == Material.SKIN)
     around = skin[:-2, 1:-1] & skin[2:, 1:-1] & skin[1:-1, :-2] & skin[1:-1, 2:]
     assert not (around & (drawn.shown[1:-1, 1:-1] < 0)).any()
+
+
+def test_skin_that_no_light_reaches_is_dark_and_finite():
+    """At a sample where all three corners of a triangle are without light, rounding left less than none: its root was
+    no number, and the data set ended there."""
+    identity = sample_identity(99, 840)
+    light = palette(identity, build_scene(identity))
+    one = np.ones((3, 1), np.float32)
+    samples = Samples(
+        position=0 * one,
+        view=one / 3**0.5,
+        normal=-one / 3**0.5,
+        chart=np.array([[-0.204], [6.37], [0.874]], np.float32),
+        ambient=-1.4e-9 * one,
+        extra=np.zeros((6, 1), np.float32),
+        lamp=np.zeros(1, np.float32),
+    )
+    dark = shading.skin(np, samples, light)
+    assert np.isfinite(dark).all()
+    none = shading.skin(np, dataclasses.replace(samples, ambient=0 * one), light)
+    assert np.abs(dark - none).max() < 1e-7
 
 
 def test_the_same_view_twice_is_the_same():
