@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Have malloc keep what is freed for the next allocation, however large, up to 2 GiB; nothing where that is unknown.
+    """Have malloc keep what is freed for the next allocation, however large, up to 2 GiB; where it knows how.
 
     Else glibc gives activations back at every layer and the kernel clears their pages anew: up to a third of a step.
     """

@@ -15,7 +15,7 @@ from ssgan_core.evaluation.camera_accuracy import Estimator
 from ssgan_core.evaluation.relief import relief
 from ssgan_core.evaluation.sliced_wasserstein import draw_patches, laplacian_pyramid
 from ssgan_core.evaluation.sources import to_tensor
-from ssgan_core.layers import gaussian_blur
+from ssgan_core.layers import area_average, gaussian_blur
 from ssgan_core.parsing.agreement import Agreement
 from ssgan_core.parsing.parser import FaceParser
 from ssgan_core.parts import PartSchema
@@ -82,7 +82,8 @@ class Collection:
         seed: of the patches.
         estimate: camera estimator, or None.
         estimated: of how many portraits, the first ones, cameras are estimated.
-        blurred: also collect how the portraits look when blurred by so many pixels.
+        sides: how large to look at the portraits, pixels: their own side, or smaller.
+        blurred: also collect how they look when blurred by so many pixels of each of these sides.
 
     Attributes:
         small_images: [N, 3, 32, 32] in [0, 1], and `small_masks` [N, K + 1, 32, 32] part shares, both area averages.
@@ -98,6 +99,7 @@ class Collection:
         schema: PartSchema,
         count: int,
         seed: int,
+        sides: Sequence[int],
         estimate: Estimator | None = None,
         estimated: int = 0,
         blurred: float = 0.0,
@@ -105,8 +107,9 @@ class Collection:
         self._parser, self._schema = parser, schema
         self._estimate, self._estimated = estimate, estimated
         self._blur = blurred
-        self._looks = AppearanceCollector(parser, count, seed)
-        self._blurred_looks = AppearanceCollector(parser, count, seed)
+        self._largest = max(sides)
+        self._looks = {side: AppearanceCollector(parser, count, seed) for side in sides}
+        self._blurred_looks = {side: AppearanceCollector(parser, count, seed) for side in sides if blurred}
         told = schema if "skin" in schema.names else parser.schema
         self._deep = [told.names.index(name) for name in ("skin", "nose") if name in told.names]
         self._parsed_relief = told is not schema
@@ -121,9 +124,10 @@ class Collection:
         """Portraits and the cameras [B, 25] that they are seen from."""
         device = next(self._parser.network.parameters()).device
         images = to_tensor(views, device)
-        self._looks.add(images)
-        if self._blur:
-            self._blurred_looks.add(gaussian_blur(images, self._blur))
+        for side, looks in self._looks.items():
+            looks.add(_at_side(images, side))
+        for side, looks in self._blurred_looks.items():
+            looks.add(gaussian_blur(_at_side(images, side), self._blur))
         self._images.append(F.interpolate((images.cpu() + 1) / 2, size=(SMALL, SMALL), mode="area").half())
         ids = torch.from_numpy(np.stack([view.mask for view in views])).long()
         shares = F.one_hot(ids, len(self._schema.parts)).movedim(-1, 1).float()
@@ -140,18 +144,18 @@ class Collection:
                 self.asked.append(np.stack(angles(label)))
                 self.found.append(np.full(2, np.nan) if angle is None else angle)
 
-    def looks(self) -> Appearance:
-        """The portraits' appearance."""
-        return self._looks.appearance()
+    def looks(self, side: int) -> Appearance:
+        """The portraits' appearance at one of the sides."""
+        return self._looks[side].appearance()
 
-    def blurred_looks(self) -> Appearance:
-        """Their appearance when blurred."""
-        return self._blurred_looks.appearance()
+    def blurred_looks(self, side: int) -> Appearance:
+        """Their appearance there when blurred."""
+        return self._blurred_looks[side].appearance()
 
     @property
     def features(self) -> torch.Tensor:
-        """Parser features [N, D]."""
-        return torch.from_numpy(self._looks.features)
+        """Parser features [N, D] at the largest side."""
+        return torch.from_numpy(self._looks[self._largest].features)
 
     @property
     def small_images(self) -> Tensor:
@@ -160,3 +164,7 @@ class Collection:
     @property
     def small_masks(self) -> Tensor:
         return torch.cat(self._masks)
+
+
+def _at_side(images: Tensor, side: int) -> Tensor:
+    return images if side == images.shape[-1] else area_average(images, side)

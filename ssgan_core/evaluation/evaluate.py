@@ -28,6 +28,7 @@ from ssgan_core.evaluation.inception import (
 from ssgan_core.evaluation.page import Exhibits, samples_sheet, write_page
 from ssgan_core.evaluation.selection import select
 from ssgan_core.evaluation.sets import (
+    COMMON_SIDE,
     collect,
     compare_appearance,
     compare_cameras,
@@ -174,7 +175,10 @@ def evaluate(
         "parser_sha256": parser.sha256,
         "settings": {**asdict(settings), "portraits": count, "device": subject.device.type},
         "notes": _notes(settings, count, parser.feature_size, trained_on),
-        "appearance": compare_appearance(sets, selection.repeated, settings.seed),
+        "appearance": compare_appearance(sets, size, selection.repeated, settings.seed),
+        "appearance_small": compare_appearance(sets, COMMON_SIDE, selection.repeated, settings.seed)
+        if size > COMMON_SIDE
+        else None,
         "inception": _inception(subject, weights, required=inception is not None),
         "masks": compare_masks(sets, generator.schema.names),
         "edits": facts_of_edits,

@@ -22,6 +22,8 @@ from ssgan_core.synthesis import View
 
 BLUR = 2.0
 """Pixels: standard deviation of the blur of the first ruler."""
+COMMON_SIDE = 128
+"""Pixels: larger portraits are also averaged down to this side and compared there, as models of that side are."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Sets:
 def collect(subject: Subject, parser: FaceParser, estimate: Estimator | None, steps: Steps) -> Sets:
     """Read and render the three sets, a batch at a time."""
     schema, count = subject.generator.schema, len(subject.selection)
+    side = subject.generator.config.resolution
+    sides = {side, min(side, COMMON_SIDE)}
 
     def gather(
         number: int,
@@ -46,7 +50,7 @@ def collect(subject: Subject, parser: FaceParser, estimate: Estimator | None, st
         blurred: float = 0.0,
     ) -> Collection:
         seed = subject.settings.seed * 3 + number
-        collection = Collection(parser, schema, count, seed, estimate, subject.posed, blurred)
+        collection = Collection(parser, schema, count, seed, sides, estimate, subject.posed, blurred)
         for batch in subject.batches(count):
             collection.add(make(batch), labels[batch.start : batch.stop])
             steps.advance(len(batch), stage)
@@ -69,34 +73,36 @@ def collect(subject: Subject, parser: FaceParser, estimate: Estimator | None, st
     )
 
 
-def compare_appearance(sets: Sets, repeated: np.ndarray, seed: int) -> dict[str, Any]:
+def compare_appearance(sets: Sets, side: int, repeated: np.ndarray, seed: int) -> dict[str, Any]:
     """Frechet distance, coverage and sliced Wasserstein distance to the reference.
 
     Args:
+        side: of the pictures: the model's, or COMMON_SIDE.
         repeated: positions of one person's portraits among the held-out ones.
         seed: of directions.
 
     Returns:
-        `fpd`, `coverage` and `sliced_wasserstein`, each of `model`, of held-out portraits as they are (`floor`),
-        `blurred` by 2 px, and of one person repeated (`one_person`); coverage_expected; and the levels of the sliced
-        Wasserstein distance, finest first.
+        `side`; `fpd`, `coverage` and `sliced_wasserstein`, each of `model`, of held-out portraits as they are
+        (`floor`), `blurred` by 2 px, and of one person repeated (`one_person`); coverage_expected; and the levels of
+        the sliced Wasserstein distance, finest first.
     """
-    held = sets.held.looks()
+    held = sets.held.looks(side)
     rows = {
-        "model": sets.samples.looks(),
+        "model": sets.samples.looks(side),
         "floor": held,
-        "blurred": sets.held.blurred_looks(),
+        "blurred": sets.held.blurred_looks(side),
         "one_person": held.repeated(repeated),
     }
-    reference = sets.reference.looks()
+    reference = sets.reference.looks(side)
     count = len(reference.features)
-    levels = {side: _levels(reference, looks, seed) for side, looks in rows.items()}
+    levels = {name: _levels(reference, looks, seed) for name, looks in rows.items()}
     return {
-        "fpd": {side: frechet_distance(reference.features, looks.features) for side, looks in rows.items()},
-        "coverage": {side: coverage(reference.features, looks.features) for side, looks in rows.items()},
+        "side": side,
+        "fpd": {name: frechet_distance(reference.features, looks.features) for name, looks in rows.items()},
+        "coverage": {name: coverage(reference.features, looks.features) for name, looks in rows.items()},
         "coverage_neighbours": NEIGHBOURS,
         "coverage_expected": expected_coverage(count, count),
-        "sliced_wasserstein": {side: float(np.mean(values)) for side, values in levels.items()},
+        "sliced_wasserstein": {name: float(np.mean(values)) for name, values in levels.items()},
         "sliced_wasserstein_levels": levels,
     }
 

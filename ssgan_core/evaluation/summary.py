@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ def summary_rows(evaluation: Mapping[str, Any]) -> list[Row]:
     """The main figures, one row each; those that were skipped are left out (see `skipped_lines`)."""
     return [
         *_appearance_rows(evaluation["appearance"]),
+        *_small_appearance_rows(evaluation.get("appearance_small")),
         *_inception_rows(evaluation["inception"]),
         *_mask_rows(evaluation["masks"]),
         *_edit_rows(evaluation["edits"]),
@@ -113,6 +114,16 @@ def _appearance_rows(facts: Mapping[str, Any]) -> list[Row]:
         )
         for key, (name, reading, show) in readings.items()
     ]
+
+
+def _small_appearance_rows(facts: Mapping[str, Any] | None) -> list[Row]:
+    """None for models whose own pictures are as small."""
+    if facts is None:
+        return []
+    side = facts["side"]
+    reading = f"lower; of pictures averaged down to {side} x {side}, where models of that size compare"
+    (row, *_) = _appearance_rows(facts)
+    return [replace(row, name=f"{row.name} at {side} pixels", reading=reading)]
 
 
 def _inception_rows(facts: Mapping[str, Any]) -> list[Row]:

@@ -107,6 +107,17 @@ def test_it_prints_tables_notes_and_paths(evaluated):
     assert "evaluation:" in result.stderr  # progress
 
 
+def test_larger_pictures_have_a_figure_that_compares_with_smaller_ones(figures):
+    assert figures["appearance_small"] is None
+    names = [row.name for row in summary_rows(figures)]
+    small = {**figures["appearance"], "side": 128, "fpd": {**figures["appearance"]["fpd"], "model": 12.5}}
+    rows = summary_rows({**figures, "appearance_small": small})
+    assert [row.name for row in rows if row.name not in names] == ["FPD at 128 pixels"]
+    (row,) = (row for row in rows if row.name == "FPD at 128 pixels")
+    assert (row.model, row.data) == ("12.5", number(small["fpd"]["floor"]))
+    assert "128 x 128" in row.reading
+
+
 def test_the_figures_are_complete_and_in_range(figures, tiny_model_64):
     assert figures["settings"] == {
         "samples": 8, "psi": 0.7, "seed": 3, "yaw": pytest.approx(0.4, abs=1e-4), "pitch": pytest.approx(0.2, abs=1e-4),
