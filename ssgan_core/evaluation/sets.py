@@ -39,7 +39,7 @@ def collect(subject: Subject, parser: FaceParser, estimate: Estimator | None, st
     """Read and render the three sets, a batch at a time."""
     schema, count = subject.generator.schema, len(subject.selection)
     side = subject.generator.config.resolution
-    sides = {side, min(side, COMMON_SIDE)}
+    sides = sorted({side, min(side, COMMON_SIDE)})
 
     def gather(
         number: int,
