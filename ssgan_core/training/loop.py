@@ -127,13 +127,15 @@ def _train(
             raise trainer.divergence() from error
         progress(state.images, total, log.note() if ranks.first else "")
         leaving = ranks.any(should_stop()) or state.images == total
-        if leaving or _crossed(state.images, batch_size, config.training.tick_kimg):
-            log.tick()
-        if leaving or _crossed(state.images, batch_size, config.training.snapshot_kimg):
+        keeping = leaving or _crossed(state.images, batch_size, config.training.snapshot_kimg)
+        if keeping:  # before what takes longer: who asked to stop may not wait for it
             ranks.check_alike(state.tensors())
             state.average.mapping.measure()
             if ranks.first:
                 state.save(run, config)
+        if leaving or _crossed(state.images, batch_size, config.training.tick_kimg):
+            log.tick()
+        if keeping:
             log.grid()
         if leaving:
             break

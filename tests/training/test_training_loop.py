@@ -24,6 +24,7 @@ from ssgan_core.training import runs
 from ssgan_core.training.data import StoredPortraits, stream
 from ssgan_core.training.estimate import estimate
 from ssgan_core.training.facts import gather_facts
+from ssgan_core.training.log import Log
 from ssgan_core.training.loop import train
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.ranks import Ranks
@@ -460,3 +461,23 @@ def test_learning_rates_rise_over_the_ramp(heads, tmp_path, monkeypatch):
     assert taken[::3][0] == pytest.approx(0.002)
     assert [rate for rate in taken if rate > 0.0031] == pytest.approx([0.004] * 3)
     assert taken[-1] == pytest.approx(0.003 * 100 / 101)
+
+
+def test_what_was_learnt_is_kept_before_it_is_measured(heads, tmp_path, monkeypatch):
+    """Measuring takes longer than torchrun waits for who is asked to stop."""
+    measured = Log.tick
+
+    def killed(log):
+        if log.state.images:
+            raise KeyboardInterrupt
+        measured(log)
+
+    monkeypatch.setattr(Log, "tick", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(heads, recipe(), tmp_path / "run", device=CPU, should_stop=lambda: True)
+    assert runs.newest_model(tmp_path / "run").name == "model-000000004.safetensors"
+    monkeypatch.setattr(Log, "tick", measured)
+    resumed = train(heads, recipe(), tmp_path / "run", device=CPU)
+    straight = train(heads, recipe(), tmp_path / "straight", device=CPU)
+    assert resumed.finished
+    assert load_model(resumed.model).sha256 == load_model(straight.model).sha256
