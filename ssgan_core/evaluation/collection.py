@@ -15,7 +15,7 @@ from ssgan_core.evaluation.camera_accuracy import Estimator
 from ssgan_core.evaluation.relief import relief
 from ssgan_core.evaluation.sliced_wasserstein import draw_patches, laplacian_pyramid
 from ssgan_core.evaluation.sources import to_tensor
-from ssgan_core.layers import area_average, gaussian_blur
+from ssgan_core.layers import box_average, gaussian_blur
 from ssgan_core.parsing.agreement import Agreement
 from ssgan_core.parsing.parser import FaceParser
 from ssgan_core.parts import PartSchema
@@ -80,9 +80,9 @@ class Collection:
         schema: of the portraits' masks.
         count: portraits that will be added.
         seed: of the patches.
+        sides: how large to look at the portraits, pixels: their own side, and others that divide it.
         estimate: camera estimator, or None.
         estimated: of how many portraits, the first ones, cameras are estimated.
-        sides: how large to look at the portraits, pixels: their own side, or smaller.
         blurred: also collect how they look when blurred by so many pixels of each of these sides.
 
     Attributes:
@@ -109,7 +109,7 @@ class Collection:
         self._blur = blurred
         self._largest = max(sides)
         self._looks = {side: AppearanceCollector(parser, count, seed) for side in sides}
-        self._blurred_looks = {side: AppearanceCollector(parser, count, seed) for side in sides if blurred}
+        self._blurred_looks = {side: AppearanceCollector(parser, count, seed) for side in sides}
         told = schema if "skin" in schema.names else parser.schema
         self._deep = [told.names.index(name) for name in ("skin", "nose") if name in told.names]
         self._parsed_relief = told is not schema
@@ -125,9 +125,10 @@ class Collection:
         device = next(self._parser.network.parameters()).device
         images = to_tensor(views, device)
         for side, looks in self._looks.items():
-            looks.add(_at_side(images, side))
-        for side, looks in self._blurred_looks.items():
-            looks.add(gaussian_blur(_at_side(images, side), self._blur))
+            smaller = box_average(images, side)
+            looks.add(smaller)
+            if self._blur:
+                self._blurred_looks[side].add(gaussian_blur(smaller, self._blur))
         self._images.append(F.interpolate((images.cpu() + 1) / 2, size=(SMALL, SMALL), mode="area").half())
         ids = torch.from_numpy(np.stack([view.mask for view in views])).long()
         shares = F.one_hot(ids, len(self._schema.parts)).movedim(-1, 1).float()
@@ -164,7 +165,3 @@ class Collection:
     @property
     def small_masks(self) -> Tensor:
         return torch.cat(self._masks)
-
-
-def _at_side(images: Tensor, side: int) -> Tensor:
-    return images if side == images.shape[-1] else area_average(images, side)

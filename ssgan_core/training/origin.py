@@ -132,8 +132,7 @@ class FromModel:
         for name, tensor in found.items():
             if name.startswith(_DETAILS):
                 octaves = tensor.unflatten(0, (3, had.detail_octaves, -1))
-                shape = (3, wanted.detail_octaves, *octaves.shape[2:])
-                grown = octaves.new_zeros(shape)
+                grown = octaves.new_zeros(3, wanted.detail_octaves, *octaves.shape[2:])
                 grown[:, kept] = octaves[:, kept.start - finer : kept.stop - finer]
                 # Amplitudes are divided by the root of the number of patterns.
                 details[name] = grown.flatten(0, 2) * (wanted.detail_octaves / had.detail_octaves) ** 0.5

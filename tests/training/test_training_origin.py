@@ -170,11 +170,10 @@ def test_larger_pictures_with_more_rays_begin_as_the_model_seen_with_more_rays(t
         assert not after[:, 0].any()  # finer than the model's pixels
         assert torch.allclose(after[:, 1:], amplitudes(had)[:, kept])
     # Fewer pixels: what is too fine for them is left out.
-    fewer = grown(fresh({"detail_octaves": 2, **larger}).generator, 1)
+    large = fresh({"detail_octaves": 2, **larger}).generator
+    fewer = grown(large, 1)
     assert fewer.config.resolution == 16
-    assert torch.allclose(
-        amplitudes(fewer), amplitudes(fresh({"detail_octaves": 2, **larger}).generator)[:, 1:]
-    )
+    assert torch.allclose(amplitudes(fewer), amplitudes(large)[:, 1:])
 
     after = grown(had, 3, **larger)
     had.set_sides(8, 16)
