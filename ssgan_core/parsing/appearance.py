@@ -26,10 +26,16 @@ _SOFT_EDGED = 0.5  # a new background shines through the rim of what stands befo
 _BARE = 0.15  # shoulders without clothes
 _DYED, _STREAKED, _SMOOTHED = 0.4, 0.4, 0.4  # hair: tone, locks, no single strands as in photos of few pixels
 _MARKED = 0.35  # creases, marks and shine on skin
-_SHADOWED = {"eyes": 0.25, "mouth": 0.15}  # paint, shadow or stubble on the skin around
+_SHADOWED = {"eyes": 0.4, "mouth": 0.15}  # paint, shadow or stubble on the skin around
+_THINNEST, _WIDEST = 0.004, 0.04  # of it, as a share of the picture's side: a painted line, or shadow
 _PAINTED_LIPS = 0.4
 # Parts that are as light or dark as another one: a new tone for two of them moves neither's border.
-_ALIKE = (("background", "hair", 0.15), ("cloth", "hair", 0.12), ("cloth", "background", 0.08))
+_ALIKE = (
+    ("background", "hair", 0.15),
+    ("cloth", "hair", 0.2),
+    ("cloth", "background", 0.12),
+    ("hat", "hair", 0.2),
+)
 _LUMINANCE = (0.299, 0.587, 0.114)
 _FEW = 24  # pixels of a part that has no mean to speak of
 
@@ -163,7 +169,8 @@ def marked_skin(images: Tensor, masks: Tensor, schema: PartSchema, draw: Generat
         images[index] = images[index] * marks.exp() + 0.3 * marks.clamp_min(0) * happens(draw, 0.5, 1)
     for name, probability in _SHADOWED.items():
         part = (masks == schema.names.index(name)).float()[:, None]
-        around = gaussian_blur(part, number(draw, 0.01, 0.04) * size)
+        width = math.exp(number(draw, math.log(_THINNEST), math.log(_WIDEST)))
+        around = gaussian_blur(part, width * size)
         around = around / around.amax((1, 2, 3), keepdim=True).clamp_min(1e-3)
         strength = uniform(draw, 0.3, 1.8, batch, 1) * happens(draw, probability, batch, 1)
         tint = strength * (1 + normal(draw, 0.25, batch, 3))

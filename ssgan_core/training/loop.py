@@ -77,70 +77,56 @@ def train(
     source = as_parts(source, config.model.parts)
     with ExitStack() as held:
         resumed = ranks.from_first(lambda: _prepared(run, config, source, origin, held))
-        return _train(source, config, run, resumed, device, ranks, origin, progress, should_stop)
+        schedule = Schedule(config)
+        total, batch_size = schedule.total_images, config.training.batch
+        state = TrainingState.create(config, source.schema, device)
+        if resumed:
+            state.restore(run)
+            ranks.from_first(lambda: runs.rewind_stats(run, state.images))
+        else:
+            _begin(state, config, source, origin)
 
+        def measuring(done: int, total: int, note: str = "") -> None:
+            progress(state.images, schedule.total_images, f"measuring the data, {done} of {total}")
 
-def _train(
-    source: TrainingSource,
-    config: Config,
-    run: Path,
-    resumed: bool,
-    device: torch.device,
-    ranks: Ranks,
-    origin: Origin | None,
-    progress: Progress,
-    should_stop: Callable[[], bool],
-) -> TrainingResult:
-    schedule = Schedule(config)
-    total, batch_size = schedule.total_images, config.training.batch
-    state = TrainingState.create(config, source.schema, device)
-    if resumed:
-        state.restore(run)
-        ranks.from_first(lambda: runs.rewind_stats(run, state.images))
-    else:
-        _begin(state, config, source, origin)
-
-    def measuring(done: int, total: int, note: str = "") -> None:
-        progress(state.images, schedule.total_images, f"measuring the data, {done} of {total}")
-
-    facts = ranks.from_first(
-        lambda: gather_facts(
-            source,
-            config.model.part_resolution,
-            config.data.mirror,
-            measuring,
-            in_plane=config.model.lifting == "none",
+        facts = ranks.from_first(
+            lambda: gather_facts(
+                source,
+                config.model.part_resolution,
+                config.data.mirror,
+                measuring,
+                in_plane=config.model.lifting == "none",
+            )
         )
-    )
-    if not resumed and origin is None and config.training.layout_prior:
-        state.set_layout(facts.layout)
-    if not resumed:
-        state.set_shell_width(schedule.shell_width(state.age))
-    ranks.broadcast(state.tensors())
-    trainer = Trainer(config, state, source, facts, device, ranks)
-    log = Log(run, trainer, Monitor(facts, config.model.latent, config.seed, device), ranks)
+        if not resumed:
+            if origin is None and config.training.layout_prior:
+                state.set_layout(facts.layout)
+            state.set_shell_width(schedule.shell_width(state.age))
+        ranks.broadcast(state.tensors())
+        trainer = Trainer(config, state, source, facts, device, ranks)
+        log = Log(run, trainer, Monitor(facts, config.model.latent, config.seed, device), ranks)
 
-    for batch in log.waiting(source.batches(config, state.images, total)):
-        try:
-            log.add(trainer.step(batch.to(device)))
-        except NotFiniteError as error:
-            raise trainer.divergence() from error
-        progress(state.images, total, log.note() if ranks.first else "")
-        leaving = ranks.any(should_stop()) or state.images == total
-        keeping = leaving or _crossed(state.images, batch_size, config.training.snapshot_kimg)
-        if keeping:  # before what takes longer: who asked to stop may not wait for it
-            ranks.check_alike(state.tensors())
-            state.average.mapping.measure()
-            if ranks.first:
-                state.save(run, config)
-        if leaving or _crossed(state.images, batch_size, config.training.tick_kimg):
-            log.tick()
-        if keeping:
-            log.grid()
-        if leaving:
-            break
-    log.close()
-    return ranks.from_first(lambda: _left_behind(run, config, state))
+        for batch in log.waiting(source.batches(config, state.images, total)):
+            try:
+                log.add(trainer.step(batch.to(device)))
+            except NotFiniteError as error:
+                raise trainer.divergence() from error
+            progress(state.images, total, log.note() if ranks.first else "")
+            leaving = ranks.any(should_stop()) or state.images == total
+            keeping = leaving or _crossed(state.images, batch_size, config.training.snapshot_kimg)
+            if keeping:  # before what takes longer: who asked to stop may not wait for it
+                ranks.check_alike(state.tensors())
+                state.average.mapping.measure()
+                if ranks.first:
+                    state.save(run, config)
+            if leaving or _crossed(state.images, batch_size, config.training.tick_kimg):
+                log.tick()
+            if keeping:
+                log.grid()
+            if leaving:
+                break
+        log.close()
+        return ranks.from_first(lambda: _left_behind(run, config, state))
 
 
 def _begin(state: TrainingState, config: Config, source: TrainingSource, origin: Origin | None) -> None:

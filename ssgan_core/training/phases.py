@@ -72,7 +72,8 @@ class Phases:
 
     def generator_phase(
         self,
-        batch: Batch,
+        real: Examples,
+        views: int,
         labels: Tensor,
         rng: torch.Generator,
         images_seen: int,
@@ -80,21 +81,20 @@ class Phases:
     ) -> tuple[dict[str, Tensor], Examples]:
         """Gradients of the adversarial and curvature losses for the generator.
 
-        As many views of each random head are drawn as the batch shows of its heads, so that nothing but their looks
-        tells the two apart.
-
         Args:
+            views: of each random head: as many as the real examples show of theirs, so that nothing but their looks
+                tells the two apart.
             labels: [B, 25] cameras to draw from.
 
         Returns:
             The terms, and the examples that were generated.
         """
-        views = batch.views_a_head() if self.generator.has_depth else 1
+        views = views if self.generator.has_depth else 1
         with self.autocast():
             maps = self.generator.part_maps(self.draw_codes(len(labels) // views, rng))
             output = self.generator.render(maps.repeated(views), labels)
         fake = self.judged(output, labels, images_seen)
-        terms = self.adversarial_terms(fake, batch, rng, images_seen, augmentation)
+        terms = self.adversarial_terms(fake, real, rng, augmentation)
         curvature = self.curvature(maps)
         (terms["loss_g"] + self.config.training.curvature_weight * curvature).backward()
         return {**terms, "curvature": curvature}, fake.detached()
@@ -102,9 +102,8 @@ class Phases:
     def adversarial_terms(
         self,
         fake: Examples,
-        batch: Batch,
+        real: Examples,
         rng: torch.Generator,
-        images_seen: int,
         augmentation: float = 0.0,
     ) -> dict[str, Tensor]:
         """The generator's loss and the mean logit of what it generated."""
@@ -112,9 +111,9 @@ class Phases:
             logits = self.discriminator(*self.augmented(fake, augmentation, rng))
         if self.relativistic:
             with torch.no_grad():
-                real = self.augmented(self.real(batch, images_seen), augmentation, rng)
+                judged = self.augmented(real, augmentation, rng)
                 with self.autocast():
-                    real_logits = self.discriminator(*real)
+                    real_logits = self.discriminator(*judged)
             loss = losses.relativistic_generator_loss(real_logits, logits)
         else:
             loss = losses.generator_loss(logits)

@@ -90,11 +90,11 @@ class Trainer:
     def _adversarial_step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         state, config = self.state, self.config
         state.discriminator.requires_grad_(False)
-        terms, fake = self._generator_terms(batch, rng)
+        real, augmentation = self.phases.real(batch, state.age), state.adaptation.probability
+        terms, fake = self._generator_terms(batch, real, rng)
         terms |= self._exchange(batch, rng)
         self._update_generator()
         state.discriminator.requires_grad_(True)
-        real, augmentation = self.phases.real(batch, state.age), state.adaptation.probability
         terms |= self.phases.discriminator_phase(real, fake, rng, augmentation)
         self._update_discriminator([terms["sign_real"]])
         if state.steps % config.training.r1_interval == 0:
@@ -104,18 +104,21 @@ class Trainer:
             state.adaptation.observe(float(terms["sign_real"]), config.training.batch, config.augmentation)
         return terms
 
-    def _generator_terms(self, batch: Batch, rng: torch.Generator) -> tuple[dict[str, Tensor], Examples]:
+    def _generator_terms(
+        self, batch: Batch, real: Examples, rng: torch.Generator
+    ) -> tuple[dict[str, Tensor], Examples]:
         """The generator's gradients: by random heads, or by known ones that are reconstructed at the same time.
 
         Returns:
             The terms, and the examples that were generated.
         """
-        circumstances = self.state.age, self.state.adaptation.probability
+        age, augmentation = self.state.age, self.state.adaptation.probability
         if self.warmup is None or not self.reconstructs():
-            return self.phases.generator_phase(batch, self._draw_labels(batch, rng), rng, *circumstances)
+            labels = self._draw_labels(batch, rng)
+            return self.phases.generator_phase(real, batch.views_a_head(), labels, rng, age, augmentation)
         terms, loss, output = self.warmup.reconstruction(batch, rng)
-        fake = self.phases.judged(output, batch.labels, self.state.age)
-        terms |= self.phases.adversarial_terms(fake, batch, rng, *circumstances)
+        fake = self.phases.judged(output, batch.labels, age)
+        terms |= self.phases.adversarial_terms(fake, real, rng, augmentation)
         (loss + terms["loss_g"]).backward()
         return terms, fake.detached()
 

@@ -219,8 +219,8 @@ def test_the_game_and_truth_both_reach_the_generator(heads):
         rng = torch.Generator().manual_seed(0)
         with patch.object(warmup, "losses", lambda *_: {k: weights[0] * v for k, v in losses(*_).items()}):
             _, loss, output = warmup.reconstruction(batch, rng)
-        fake = phases.judged(output, batch.labels, 0)
-        (loss + weights[1] * phases.adversarial_terms(fake, batch, rng, 0)["loss_g"]).backward()
+        fake, real = phases.judged(output, batch.labels, 0), phases.real(batch, 0)
+        (loss + weights[1] * phases.adversarial_terms(fake, real, rng)["loss_g"]).backward()
         return torch.cat([p.grad.flatten() for p in state.generator.parts.parameters()])
 
     losses = warmup.losses
@@ -254,7 +254,8 @@ def test_random_heads_are_judged_from_as_many_sides_as_those_of_the_batch(heads)
     two, other = batch.parameters[:1], batch.parameters[:1] + 1
     pairs = replace(batch, parameters=torch.cat([two, two, other, other]), mirrored=torch.zeros(4))
     same_side = batch.labels[:1].expand(4, -1)
-    _, fake = phases.generator_phase(pairs, same_side, torch.Generator().manual_seed(0), 0)
+    rng = torch.Generator().manual_seed(0)
+    _, fake = phases.generator_phase(phases.real(pairs, 0), pairs.views_a_head(), same_side, rng, 0)
     assert torch.equal(fake.images[0], fake.images[1])
     assert torch.equal(fake.masks[2], fake.masks[3])
     assert not torch.allclose(fake.images[0], fake.images[2])
@@ -366,8 +367,8 @@ def test_bf16_networks_leave_geometry_in_fp32(heads, monkeypatch):
         phases = Phases(config, state.generator, state.discriminator, True, CPU)
         batch = next(stream(shuffled(heads, 0, True), 4, 0, 4, workers=0))
         rng = torch.Generator().manual_seed(0)
-        terms, fake = phases.generator_phase(batch, batch.labels, rng, 0)
         real = phases.real(batch, 0)
+        terms, fake = phases.generator_phase(real, 1, batch.labels, rng, 0)
         terms |= phases.discriminator_phase(real, fake, rng)
         terms |= phases.penalty_phase(real, fake, rng)
         losses.append({name: float(value.detach()) for name, value in terms.items()})
