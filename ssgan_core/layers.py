@@ -122,9 +122,14 @@ class PartLinear(nn.Module):
         y = torch.baddbmm(
             bias.reshape(batch * groups, 1, outputs), rows, folded.flatten(0, 1).transpose(1, 2)
         )
-        if self.demodulate:
-            y = F.leaky_relu(y, SLOPE, inplace=True)
-        return y.view(batch, groups, -1, outputs)
+        return self._activated(y).view(batch, groups, -1, outputs)
+
+    def one(self, x: Tensor, folded: Tensor, bias: Tensor) -> Tensor:
+        """The layer of one group for one sample [N, inputs] -> [N, outputs], by its share of what `folded` returns."""
+        return self._activated(torch.addmm(bias, x, folded.T))
+
+    def _activated(self, y: Tensor) -> Tensor:
+        return F.leaky_relu(y, SLOPE, inplace=True) if self.demodulate else y
 
     def folded(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [B, G, outputs, inputs] and biases [B, G, outputs] with styles and activation gain folded in."""

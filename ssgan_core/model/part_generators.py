@@ -12,9 +12,15 @@ Texture codes therefore cannot move geometry, and a part's codes reach no other 
 sees low frequencies only: depth from the sharp shape trunk tears side views.
 
 A part may have several sheets, each a network of its own that the part's codes modulate.
+
+Most parts cover little of their window. When a processor draws and nothing is learnt, opacities are computed at every
+other texel first, and the rest only where a sheet may be seen.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +34,17 @@ from ssgan_core.parts import PartSchema
 _MOST_OPTICAL_DEPTH = 20.0
 _DEPTH_FREQUENCIES = 12
 _DEPTH_HIGHEST = 2.5  # cycles across a window
+_FAINTEST = -9.2  # log-odds of being seen, 1e-4, below which a sheet is left out
+_MOST_SEEN = (
+    0.5  # share of the texels above which all of them are computed: one large product is faster than many
+)
+
+
+class _Layer(NamedTuple):
+    """A layer and the codes [B, L, W] that modulate it."""
+
+    linear: PartLinear
+    codes: Tensor
 
 
 class PartGenerators(nn.Module):
@@ -86,25 +103,53 @@ class PartGenerators(nn.Module):
     def forward(self, codes: Codes) -> tuple[Tensor, Tensor, Tensor]:
         shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
         base = codes.base[:, None].expand(-1, shape.shape[1], -1)
+        trunk = _modulated(self.base_layers, base) + _modulated(self.shape_layers, shape)
+        opacity = _modulated([self.to_opacity], shape)
+        painting = _modulated([*self.texture_layers, self.to_features], texture)
 
-        x = position_code(self.waves, self.size)
-        for layer in self.base_layers:
-            x = layer(x, base)
-        for layer in self.shape_layers:
-            x = layer(x, shape)
-        relative_depth = self._relative_depth(x, base, shape)
-        # Sigmoid of the logit is the sheet's opacity: 1 - exp(-softplus(l)) = sigmoid(l). So a prior of
-        # log-odds makes the untrained parts as opaque as they are frequent in the data.
-        logit = _maps(self.to_opacity(x, shape), self.size)[:, :, 0].float()
-        logit = logit + resize_bilinear(self.layout_prior[None], self.size)
-        if not self.training:
-            logit = self.sharpness * logit
+        position = position_code(self.waves, self.size)
+        seen = self._seen(position, trunk, opacity) if self._may_leave_out(position.device) else None
+        if seen is None:
+            x = _applied(trunk, position)
+            logit, features = _applied(opacity, x), _applied(painting, x)
+            relative_depth = self._relative_depth(x, base, shape)
+        else:
+            logit, features = _applied_where(seen, trunk, opacity, painting, position)
+            relative_depth = self._relative_depth(None, base, shape)
+        logit = self._log_odds(_maps(logit, self.size)[:, :, 0])
         optical_depth = F.softplus(logit).clamp(max=_MOST_OPTICAL_DEPTH)
-        for layer in self.texture_layers:
-            x = layer(x, texture)
-        return _maps(self.to_features(x, texture), self.size), relative_depth, optical_depth
+        return _maps(features, self.size), relative_depth, optical_depth
 
-    def _relative_depth(self, shape_trunk: Tensor, base: Tensor, shape: Tensor) -> Tensor:
+    def _log_odds(self, logit: Tensor) -> Tensor:
+        """Log-odds of being seen [B, L, S, S] from what the opacity layer says.
+
+        Sigmoid of the logit is the sheet's opacity: 1 - exp(-softplus(l)) = sigmoid(l). So a prior of log-odds makes
+        the untrained parts as opaque as they are frequent in the data.
+        """
+        logit = logit.float() + resize_bilinear(self.layout_prior[None], self.size)
+        return logit if self.training else self.sharpness * logit
+
+    def _may_leave_out(self, device: torch.device) -> bool:
+        """Whether texels that nobody sees need not be computed: learning wants all of them, a GPU one large product."""
+        learning = self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(device.type)
+        own_trunk = self.depth_layers is not None or self.to_depth is None
+        return device.type == "cpu" and own_trunk and not learning
+
+    def _seen(self, position: Tensor, trunk: list[_Layer], opacity: list[_Layer]) -> Tensor | None:
+        """Where each sheet may be seen [B, L, S, S], bool, or None if that is most of the maps.
+
+        Every other texel in both directions is asked. Around one that is seen at all, two or three in every direction
+        count, so that wherever the renderer interpolates between texels of some opacity their features are known.
+        """
+        coarse = position.view(self.size, self.size, -1)[::2, ::2]
+        logit = _applied(trunk + opacity, coarse.flatten(0, 1)).unflatten(2, coarse.shape[:2])[..., 0]
+        prior = resize_bilinear(self.layout_prior[None], self.size)[:, :, ::2, ::2]
+        faint = F.max_pool2d(self.sharpness * (logit + prior), 3, 1, 1) < _FAINTEST
+        seen = ~faint.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, : self.size, : self.size]
+        return seen if seen.float().mean() <= _MOST_SEEN else None
+
+    def _relative_depth(self, shape_trunk: Tensor | None, base: Tensor, shape: Tensor) -> Tensor:
+        """[B, L, S, S], world units. `shape_trunk`: what the shape layers say, unless depth has layers of its own."""
         if self.to_depth is None:
             return torch.zeros(*shape.shape[:2], self.size, self.size, device=shape.device)
         x = shape_trunk
@@ -149,6 +194,50 @@ def _stack(groups: int, latent: int, inputs: int, width: int, layers: int) -> nn
     return nn.ModuleList(
         PartLinear(groups, latent, inputs if index == 0 else width, width) for index in range(layers)
     )
+
+
+def _modulated(layers: Iterable[nn.Module], codes: Tensor) -> list[_Layer]:
+    return [_Layer(cast(PartLinear, layer), codes) for layer in layers]
+
+
+def _applied(layers: Sequence[_Layer], x: Tensor) -> Tensor:
+    """Layers one after the other, on [N, inputs] or [B, L, N, inputs]."""
+    for linear, codes in layers:
+        x = linear(x, codes)
+    return x
+
+
+def _applied_where(
+    seen: Tensor,
+    trunk: Sequence[_Layer],
+    opacity: Sequence[_Layer],
+    painting: Sequence[_Layer],
+    position: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Logits [B, L, N, 1] and features [B, L, N, C] of the texels that are seen [B, L, S, S]; elsewhere minus infinity
+    and zero."""
+    seen = seen.flatten(2)
+    logits = position.new_full((*seen.shape, 1), -torch.inf)
+    features = position.new_zeros(*seen.shape, painting[-1].linear.weight.shape[1])
+    shaping, showing, colouring = (
+        [(linear, *linear.folded(codes)) for linear, codes in layers] for layers in (trunk, opacity, painting)
+    )
+    for sample, number in seen.any(2).nonzero().tolist():
+        sheet = sample, number
+        places = seen[sheet].nonzero()[:, 0]
+        x = _applied_to(sheet, shaping, position[places])
+        logits[sheet][places] = _applied_to(sheet, showing, x)
+        features[sheet][places] = _applied_to(sheet, colouring, x)
+    return logits, features
+
+
+def _applied_to(
+    sheet: tuple[int, int], layers: Sequence[tuple[PartLinear, Tensor, Tensor]], x: Tensor
+) -> Tensor:
+    """Layers with their folded weights and biases one after the other, on [N, inputs] of one sample's sheet."""
+    for linear, weight, bias in layers:
+        x = linear.one(x, weight[sheet], bias[sheet])
+    return x
 
 
 def _maps(x: Tensor, size: int) -> Tensor:

@@ -74,6 +74,42 @@ def test_outlines_are_sharp_but_while_they_are_learnt(networks):
     torch.testing.assert_close(sharp.eval()(random_codes(2))[2], expected, atol=1e-4, rtol=1e-4)
 
 
+def in_a_corner(size: int, count: int) -> PartGenerators:
+    """Networks whose first parts are likely in a square of `count` x `count` texels alone, and whose last is nowhere."""
+    torch.manual_seed(0)
+    networks = PartGenerators(replace(TINY, part_resolution=size), PORTRAIT).eval().requires_grad_(False)
+    log_odds = torch.full((PARTS, size, size), -30.0)
+    log_odds[:-1, 1 : 1 + count, 2 : 2 + count] = 2.0
+    networks.set_layout(log_odds)
+    return networks
+
+
+@pytest.mark.parametrize("size", [12, 13])
+def test_texels_that_nobody_sees_are_left_out(size):
+    networks = in_a_corner(size, 3)
+    features, depth, opacity = networks(random_codes(2))
+    with torch.inference_mode():
+        fewer_features, same_depth, fewer_opacities = networks(random_codes(2))
+    assert torch.equal(depth, same_depth)
+    visible = opacity > 1e-4
+    assert visible[:, :-1, 1:4, 2:5].all()
+    torch.testing.assert_close(fewer_opacities[visible], opacity[visible])
+    assert (fewer_opacities[~visible] <= 1e-4).all()
+    # Between a visible texel and any of its neighbours the renderer interpolates.
+    around = torch.nn.functional.max_pool2d(visible.float(), 3, 1, 1) > 0
+    torch.testing.assert_close(*(x.movedim(2, -1)[around] for x in (fewer_features, features)))
+    assert (fewer_features[:, -1] == 0).all()
+    assert (features[:, -1] != 0).any()
+    assert (fewer_features[:, :-1, :, 9:] == 0).all()
+
+
+def test_maps_that_are_mostly_seen_are_computed_whole():
+    networks = in_a_corner(12, 10)
+    whole = networks(random_codes(2))
+    with torch.inference_mode():
+        assert all(map(torch.equal, whole, networks(random_codes(2))))
+
+
 @pytest.mark.parametrize("part", [0, 6, PARTS - 1])
 def test_one_parts_codes_reach_no_other_part(networks, part):
     codes, other = random_codes(2), random_codes(2, 1)

@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from ssgan_core.cameras import label
 from ssgan_core.checkpoints import load_model, save_model
 from ssgan_core.errors import SsganError
 from ssgan_core.files import sha256
 from ssgan_core.resources import default_model
-from ssgan_core.synthesis import load_generator
+from ssgan_core.synthesis import codes_from_seed, load_generator
 from ssgan_core.training.runs import model_path
 from tools.ship_model import ship
 
@@ -46,6 +47,18 @@ def test_card_and_figures_are_of_this_very_file():
         figures = path.parent / shipped["metrics"]["file"]
         assert sha256(figures) == shipped["metrics"]["sha256"]
         assert json.loads(figures.read_text())["model"]["sha256"] == shipped["source_sha256"]
+
+
+def test_texels_that_the_shipped_model_leaves_out_are_not_missed():
+    generator, _ = load_generator(default_model(), torch.device("cpu"))
+    codes, camera = codes_from_seed(generator, seed=2, psi=1.0), torch.from_numpy(label([0.3], [0.1]))
+    whole = generator.part_maps(codes)
+    with torch.inference_mode():
+        fewer = generator.part_maps(codes)
+    assert (fewer.optical_depth == 0).float().mean() > 0.7
+    expected, found = (generator.render(maps, camera) for maps in (whole, fewer))
+    assert (found.image - expected.image).abs().max() < 0.1 / 127.5
+    assert (found.mask - expected.mask).abs().max() < 1e-3
 
 
 @pytest.fixture
