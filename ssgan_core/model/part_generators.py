@@ -13,14 +13,11 @@ sees low frequencies only: depth from the sharp shape trunk tears side views.
 
 A part may have several sheets, each a network of its own that the part's codes modulate.
 
-Most parts cover little of their window. When a processor draws and nothing is learnt, opacities are computed at every
-other texel first, and the rest only where a sheet may be seen.
+Most parts cover little of their window. On a processor opacities are computed at every other texel first, and the rest
+only where a sheet may be seen. What is never seen learns nothing either.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,22 +26,15 @@ from torch import Tensor, nn
 from ssgan_core.config import ModelConfig
 from ssgan_core.layers import PartLinear, fourier_features, position_code, resize_bilinear
 from ssgan_core.model.codes import Codes
+from ssgan_core.model.texels import CodedLayer, applied, each, marked_rows, modulated, spread, widened
 from ssgan_core.parts import PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
 _DEPTH_FREQUENCIES = 12
 _DEPTH_HIGHEST = 2.5  # cycles across a window
 _FAINTEST = -9.2  # log-odds of being seen, 1e-4, below which a sheet is left out
-_MOST_SEEN = (
-    0.5  # share of the texels above which all of them are computed: one large product is faster than many
-)
-
-
-class _Layer(NamedTuple):
-    """A layer and the codes [B, L, W] that modulate it."""
-
-    linear: PartLinear
-    codes: Tensor
+_MOST_SEEN = 0.5  # share of the texels above which one product of all of them is as fast
+_LEAST_TEXELS = 5  # along the shortest wave: where there are fewer, eyes may lie between every other of them
 
 
 class PartGenerators(nn.Module):
@@ -55,6 +45,7 @@ class PartGenerators(nn.Module):
 
     Attributes:
         size: side S; the configured one at first. Another may be set at any time.
+        least_sparse: side from which on texels that nobody sees are left out.
     """
 
     def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
@@ -65,6 +56,7 @@ class PartGenerators(nn.Module):
         count = len(sheets)
         latent, width = config.latent, config.part_width
         self.size = config.part_resolution
+        self.least_sparse = _LEAST_TEXELS * config.highest_frequency
         self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
         self.register_buffer("depth_waves", fourier_features(_DEPTH_FREQUENCIES, _DEPTH_HIGHEST))
         self.register_buffer("layout_prior", torch.zeros(count, self.size, self.size))
@@ -101,52 +93,80 @@ class PartGenerators(nn.Module):
         self.layout_prior.copy_(log_odds)
 
     def forward(self, codes: Codes) -> tuple[Tensor, Tensor, Tensor]:
-        shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
-        base = codes.base[:, None].expand(-1, shape.shape[1], -1)
-        trunk = _modulated(self.base_layers, base) + _modulated(self.shape_layers, shape)
-        opacity = _modulated([self.to_opacity], shape)
-        painting = _modulated([*self.texture_layers, self.to_features], texture)
+        shape, texture = self._of_sheets(codes.shape).float(), self._of_sheets(codes.texture[:, 1:]).float()
+        base = codes.base[:, None].expand(-1, shape.shape[1], -1).float()
+        trunk = modulated(self.base_layers, base) + modulated(self.shape_layers, shape)
+        opacity = modulated([self.to_opacity], shape)
+        painting = modulated([*self.texture_layers, self.to_features], texture)
 
         position = position_code(self.waves, self.size)
-        seen = self._seen(position, trunk, opacity) if self._may_leave_out(position.device) else None
-        if seen is None:
-            x = _applied(trunk, position)
-            logit, features = _applied(opacity, x), _applied(painting, x)
-            relative_depth = self._relative_depth(x, base, shape)
-        else:
-            logit, features = _applied_where(seen, trunk, opacity, painting, position)
-            relative_depth = self._relative_depth(None, base, shape)
-        logit = self._log_odds(_maps(logit, self.size)[:, :, 0])
-        optical_depth = F.softplus(logit).clamp(max=_MOST_OPTICAL_DEPTH)
+        found = None
+        if self._may_leave_out(position.device):
+            found = self._where_seen(position, trunk, opacity, painting)
+        x = None
+        if found is None:
+            x = applied(trunk, position)
+            found = applied(opacity, x), applied(painting, x)
+        logit, features = found
+        relative_depth = self._relative_depth(x, base, shape)
+        log_odds = self._log_odds(_maps(logit, self.size)[:, :, 0], self._prior())
+        optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
         return _maps(features, self.size), relative_depth, optical_depth
 
-    def _log_odds(self, logit: Tensor) -> Tensor:
-        """Log-odds of being seen [B, L, S, S] from what the opacity layer says.
+    def _prior(self) -> Tensor:
+        """Log-odds [1, L, S, S] of being seen that untrained networks begin with."""
+        return resize_bilinear(self.layout_prior[None], self.size)
+
+    def _log_odds(self, logit: Tensor, prior: Tensor) -> Tensor:
+        """Log-odds of being seen, from what the opacity layer says.
 
         Sigmoid of the logit is the sheet's opacity: 1 - exp(-softplus(l)) = sigmoid(l). So a prior of log-odds makes
         the untrained parts as opaque as they are frequent in the data.
         """
-        logit = logit.float() + resize_bilinear(self.layout_prior[None], self.size)
-        return logit if self.training else self.sharpness * logit
+        log_odds = logit.float() + prior
+        return log_odds if self.training else self.sharpness * log_odds
 
     def _may_leave_out(self, device: torch.device) -> bool:
-        """Whether texels that nobody sees need not be computed: learning wants all of them, a GPU one large product."""
-        learning = self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(device.type)
+        """Whether texels that nobody sees need not be computed; a GPU computes one large product faster."""
         own_trunk = self.depth_layers is not None or self.to_depth is None
-        return device.type == "cpu" and own_trunk and not learning
+        return device.type == "cpu" and own_trunk and self.size >= self.least_sparse
 
-    def _seen(self, position: Tensor, trunk: list[_Layer], opacity: list[_Layer]) -> Tensor | None:
+    def _where_seen(
+        self, position: Tensor, trunk: list[CodedLayer], opacity: list[CodedLayer], painting: list[CodedLayer]
+    ) -> tuple[Tensor, Tensor] | None:
+        """Logits [B, L, S * S, 1] and features [B, L, S * S, C] where sheets may be seen, else minus infinity and zero.
+
+        None if that is most of the maps.
+        """
+        # In bf16 products of few texels are slower.
+        with torch.autocast(position.device.type, enabled=False):
+            seen = self._seen(position, trunk, opacity)
+            if seen is None:
+                return None
+            rows = each(trunk, marked_rows(position, seen))
+            logits = spread(each(opacity, rows), seen, -torch.inf)
+            return logits, spread(each(painting, rows), seen, 0.0)
+
+    @torch.no_grad()
+    def _seen(self, position: Tensor, trunk: list[CodedLayer], opacity: list[CodedLayer]) -> Tensor | None:
         """Where each sheet may be seen [B, L, S, S], bool, or None if that is most of the maps.
 
-        Every other texel in both directions is asked. Around one that is seen at all, two or three in every direction
-        count, so that wherever the renderer interpolates between texels of some opacity their features are known.
+        Every other texel in both directions is asked first, then all that lie around those that are seen at all, then
+        what lies around these. Neighbours of what is seen count as seen, as the renderer interpolates between them.
         """
         coarse = position.view(self.size, self.size, -1)[::2, ::2]
-        logit = _applied(trunk + opacity, coarse.flatten(0, 1)).unflatten(2, coarse.shape[:2])[..., 0]
-        prior = resize_bilinear(self.layout_prior[None], self.size)[:, :, ::2, ::2]
-        faint = F.max_pool2d(self.sharpness * (logit + prior), 3, 1, 1) < _FAINTEST
-        seen = ~faint.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, : self.size, : self.size]
-        return seen if seen.float().mean() <= _MOST_SEEN else None
+        logit = applied(trunk + opacity, coarse.flatten(0, 1)).unflatten(2, coarse.shape[:2])[..., 0]
+        wanted = widened(_visible(self._log_odds(logit, self._prior()[:, :, ::2, ::2])))
+        wanted = wanted.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, : self.size, : self.size]
+        known = torch.zeros_like(wanted)
+        visible = torch.zeros_like(wanted)
+        while wanted.float().mean() <= _MOST_SEEN and (unknown := wanted & ~known).any():
+            rows = each(trunk + opacity, marked_rows(position, unknown))
+            logit = _maps(spread(rows, unknown, -torch.inf), self.size)[:, :, 0]
+            visible |= _visible(self._log_odds(logit, self._prior()))
+            known |= unknown
+            wanted = widened(visible)
+        return wanted if wanted.float().mean() <= _MOST_SEEN else None
 
     def _relative_depth(self, shape_trunk: Tensor | None, base: Tensor, shape: Tensor) -> Tensor:
         """[B, L, S, S], world units. `shape_trunk`: what the shape layers say, unless depth has layers of its own."""
@@ -196,48 +216,9 @@ def _stack(groups: int, latent: int, inputs: int, width: int, layers: int) -> nn
     )
 
 
-def _modulated(layers: Iterable[nn.Module], codes: Tensor) -> list[_Layer]:
-    return [_Layer(cast(PartLinear, layer), codes) for layer in layers]
-
-
-def _applied(layers: Sequence[_Layer], x: Tensor) -> Tensor:
-    """Layers one after the other, on [N, inputs] or [B, L, N, inputs]."""
-    for linear, codes in layers:
-        x = linear(x, codes)
-    return x
-
-
-def _applied_where(
-    seen: Tensor,
-    trunk: Sequence[_Layer],
-    opacity: Sequence[_Layer],
-    painting: Sequence[_Layer],
-    position: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Logits [B, L, N, 1] and features [B, L, N, C] of the texels that are seen [B, L, S, S]; elsewhere minus infinity
-    and zero."""
-    seen = seen.flatten(2)
-    logits = position.new_full((*seen.shape, 1), -torch.inf)
-    features = position.new_zeros(*seen.shape, painting[-1].linear.weight.shape[1])
-    shaping, showing, colouring = (
-        [(linear, *linear.folded(codes)) for linear, codes in layers] for layers in (trunk, opacity, painting)
-    )
-    for sample, number in seen.any(2).nonzero().tolist():
-        sheet = sample, number
-        places = seen[sheet].nonzero()[:, 0]
-        x = _applied_to(sheet, shaping, position[places])
-        logits[sheet][places] = _applied_to(sheet, showing, x)
-        features[sheet][places] = _applied_to(sheet, colouring, x)
-    return logits, features
-
-
-def _applied_to(
-    sheet: tuple[int, int], layers: Sequence[tuple[PartLinear, Tensor, Tensor]], x: Tensor
-) -> Tensor:
-    """Layers with their folded weights and biases one after the other, on [N, inputs] of one sample's sheet."""
-    for linear, weight, bias in layers:
-        x = linear.one(x, weight[sheet], bias[sheet])
-    return x
+def _visible(log_odds: Tensor) -> Tensor:
+    """Where a sheet is more than nothing; numbers that are no numbers are not to be left out unnoticed."""
+    return ~(log_odds < _FAINTEST)
 
 
 def _maps(x: Tensor, size: int) -> Tensor:

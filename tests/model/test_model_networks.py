@@ -1,6 +1,7 @@
 """Part generators, mapping, upsampler and discriminator: what may depend on what."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -74,40 +75,58 @@ def test_outlines_are_sharp_but_while_they_are_learnt(networks):
     torch.testing.assert_close(sharp.eval()(random_codes(2))[2], expected, atol=1e-4, rtol=1e-4)
 
 
-def in_a_corner(size: int, count: int) -> PartGenerators:
-    """Networks whose first parts are likely in a square of `count` x `count` texels alone, and whose last is nowhere."""
+def in_a_corner(size: int, count: int) -> tuple[PartGenerators, PartGenerators]:
+    """Networks whose first parts are likely in `count` x `count` texels alone and whose last is nowhere, and the same
+    ones computing every texel."""
     torch.manual_seed(0)
-    networks = PartGenerators(replace(TINY, part_resolution=size), PORTRAIT).eval().requires_grad_(False)
+    networks = PartGenerators(replace(TINY, part_resolution=size), PORTRAIT)
     log_odds = torch.full((PARTS, size, size), -30.0)
     log_odds[:-1, 1 : 1 + count, 2 : 2 + count] = 2.0
     networks.set_layout(log_odds)
-    return networks
+    whole = copy.deepcopy(networks)
+    whole.least_sparse = math.inf
+    return networks, whole
 
 
-@pytest.mark.parametrize("size", [12, 13])
-def test_texels_that_nobody_sees_are_left_out(size):
-    networks = in_a_corner(size, 3)
-    features, depth, opacity = networks(random_codes(2))
-    with torch.inference_mode():
-        fewer_features, same_depth, fewer_opacities = networks(random_codes(2))
-    assert torch.equal(depth, same_depth)
-    visible = opacity > 1e-4
-    assert visible[:, :-1, 1:4, 2:5].all()
-    torch.testing.assert_close(fewer_opacities[visible], opacity[visible])
-    assert (fewer_opacities[~visible] <= 1e-4).all()
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("size", [24, 25])
+def test_texels_that_nobody_sees_are_left_out(size, count):
+    fewer, whole = (networks(random_codes(2)) for networks in in_a_corner(size, count))
+    assert torch.equal(fewer[1], whole[1])
+    visible = whole[2] > 1e-4
+    assert visible[:, :-1, 1 : 1 + count, 2 : 2 + count].all()
+    torch.testing.assert_close(fewer[2][visible], whole[2][visible])
+    assert (fewer[2][~visible] <= 1e-4).all()
     # Between a visible texel and any of its neighbours the renderer interpolates.
     around = torch.nn.functional.max_pool2d(visible.float(), 3, 1, 1) > 0
-    torch.testing.assert_close(*(x.movedim(2, -1)[around] for x in (fewer_features, features)))
-    assert (fewer_features[:, -1] == 0).all()
-    assert (features[:, -1] != 0).any()
-    assert (fewer_features[:, :-1, :, 9:] == 0).all()
+    features, expected = (maps[0].movedim(2, -1) for maps in (fewer, whole))
+    torch.testing.assert_close(features[around], expected[around])
+    assert (features[~around] == 0).all()
+    assert (expected != 0).all()
 
 
-def test_maps_that_are_mostly_seen_are_computed_whole():
-    networks = in_a_corner(12, 10)
-    whole = networks(random_codes(2))
-    with torch.inference_mode():
-        assert all(map(torch.equal, whole, networks(random_codes(2))))
+def test_what_is_left_out_teaches_nothing():
+    gradients = []
+    for networks in in_a_corner(24, 3):
+        features, depth, optical_depth = networks(random_codes(2))
+        opacity = 1 - torch.exp(-optical_depth)
+        ((features.square().mean(2) + depth + 1) * opacity).sum().backward()
+        gradients.append({name: value.grad for name, value in networks.named_parameters()})
+    for name, expected in gradients[1].items():
+        torch.testing.assert_close(gradients[0][name], expected, rtol=1e-3, atol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("layer", ["to_opacity", "to_features"])
+def test_weights_that_are_no_numbers_are_not_left_out(layer):
+    networks, _ = in_a_corner(24, 3)
+    getattr(networks, layer).weight.data.fill_(math.nan)
+    assert any(maps.isnan().any() for maps in networks(random_codes(2)))
+
+
+def test_maps_that_are_mostly_seen_or_coarse_are_computed_whole():
+    for size, count in ((24, 21), (19, 3)):
+        fewer, whole = (networks(random_codes(2)) for networks in in_a_corner(size, count))
+        assert all(map(torch.equal, fewer, whole))
 
 
 @pytest.mark.parametrize("part", [0, 6, PARTS - 1])

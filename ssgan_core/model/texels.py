@@ -1,0 +1,56 @@
+"""Modulated layers on all texels of every sheet, or on those of each sheet that are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssgan_core.layers import PartLinear
+
+
+class CodedLayer(NamedTuple):
+    """A layer and the codes [B, L, W] that modulate it."""
+
+    linear: PartLinear
+    codes: Tensor
+
+
+def modulated(layers: Iterable[nn.Module], codes: Tensor) -> list[CodedLayer]:
+    return [CodedLayer(cast(PartLinear, layer), codes) for layer in layers]
+
+
+def applied(layers: Sequence[CodedLayer], x: Tensor) -> Tensor:
+    """Layers one after the other, on [N, inputs] or [B, L, N, inputs]."""
+    for linear, codes in layers:
+        x = linear(x, codes)
+    return x
+
+
+def each(layers: Sequence[CodedLayer], rows: Sequence[Tensor]) -> list[Tensor]:
+    """Layers one after the other, on any number of texels [n, inputs] of each of B * L sheets."""
+    for linear, codes in layers:
+        weights, biases = (folded.flatten(0, 1) for folded in linear.folded(codes))
+        rows = [linear.one(*of_sheet) for of_sheet in zip(rows, weights, biases, strict=True)]
+    return list(rows)
+
+
+def marked_rows(position: Tensor, where: Tensor) -> list[Tensor]:
+    """Position codes of the texels [B, L, S, S] that are marked, of each sheet."""
+    return [position[texels] for texels in where.flatten(2).flatten(0, 1)]
+
+
+def spread(rows: Sequence[Tensor], where: Tensor, elsewhere: float) -> Tensor:
+    """Each sheet's rows [n, C] at the texels [B, L, S, S] that are marked -> [B, L, S * S, C]."""
+    values = torch.cat(list(rows))
+    maps = values.new_full((where.numel(), values.shape[1]), elsewhere)
+    maps = maps.index_copy(0, where.flatten().nonzero()[:, 0], values)
+    return maps.view(*where.shape[:2], -1, values.shape[1])
+
+
+def widened(where: Tensor) -> Tensor:
+    """Marked texels [B, L, S, S] and all their neighbours."""
+    return F.max_pool2d(where.float(), 3, 1, 1) > 0
