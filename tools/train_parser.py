@@ -50,6 +50,9 @@ def main(
     learning_rate: Annotated[float, typer.Option(help="The largest.")] = Recipe.learning_rate,
     small_share: Annotated[float, typer.Option(help="Of the minutes, at half size.")] = Recipe.small_share,
     precision: Annotated[str, typer.Option(help="fp32, or bf16: faster on processors with AMX.")] = "fp32",
+    new_share: Annotated[
+        float, typer.Option(help="Of the trained weights in the result; the rest are those of --start.")
+    ] = Recipe.new_share,
 ) -> None:
     """Train, validate on people held out, write the weights."""
     torch.set_num_threads(1)  # the halves of a step are the threads
@@ -76,6 +79,7 @@ def main(
                 learning_rate=learning_rate,
                 small_share=small_share,
                 precision=precision,
+                new_share=new_share,
             )
             training = ParserTraining(TrainingData(data, recipe.size, progress), recipe, initial)
             state = out.with_suffix(".state.pt")
@@ -98,7 +102,7 @@ def _finish(out: Path, training: ParserTraining, initial: FaceParser | None) -> 
     recipe = training.recipe
     digest = save_parser(
         out,
-        training.average,
+        training.result(),
         {
             "recipe": {**asdict(recipe), "seconds": round(training.seconds)},
             "data": {**training.data.facts, "source": "synthetic portraits of this project alone"},

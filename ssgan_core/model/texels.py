@@ -47,7 +47,7 @@ def spread(rows: Sequence[Tensor], where: Tensor, elsewhere: float) -> Tensor:
     """Each sheet's rows [n, C] at the texels [B, L, S, S] that are marked -> [B, L, S * S, C]."""
     values = torch.cat(list(rows))
     maps = values.new_full((where.numel(), values.shape[1]), elsewhere)
-    maps = maps.index_copy(0, where.flatten().nonzero()[:, 0], values)
+    maps.index_copy_(0, where.flatten().nonzero()[:, 0], values)
     return maps.view(*where.shape[:2], -1, values.shape[1])
 
 

@@ -206,6 +206,8 @@ def test_a_state_of_another_recipe_or_no_state(data, tmp_path):
         {"small_share": 1},
         {"learning_rate": 0},
         {"precision": "fp64"},
+        {"new_share": 0},
+        {"new_share": 1.5},
     ],
 )
 def test_impossible_recipes(options):
@@ -231,6 +233,22 @@ def test_a_training_goes_on_from_weights(data, tmp_path):
     again = ParserTraining(data, PLAN, parser)
     again.restore(tmp_path / "second.pt")
     assert again.steps == 1
+
+
+def test_the_result_lies_between_the_weights_before_and_after(data, tmp_path):
+    first = ParserTraining(data, PLAN)
+    save_parser(tmp_path / "first.safetensors", first.average, {})
+    before = FaceParser.load(tmp_path / "first.safetensors")
+    recipe = replace(PLAN, new_share=0.25)
+    training = ParserTraining(data, recipe, before)
+    training.step()
+    for name, mixed in training.result().state_dict().items():
+        old, new = before.network.state_dict()[name], weights(training)[name]
+        torch.testing.assert_close(mixed, 0.75 * old + 0.25 * new)
+    assert not same(training.result().state_dict(), weights(training))
+    assert same(first.result().state_dict(), weights(first))
+    with pytest.raises(SsganError, match="no other weights"):
+        ParserTraining(data, recipe)
 
 
 def test_a_training_needs_an_end_and_people(data, folder, tmp_path):
