@@ -20,6 +20,7 @@ class CodedLayer(NamedTuple):
 
 
 def modulated(layers: Iterable[nn.Module], codes: Tensor) -> list[CodedLayer]:
+    """Layers that the same codes [B, L, W] modulate."""
     return [CodedLayer(cast(PartLinear, layer), codes) for layer in layers]
 
 
