@@ -51,6 +51,10 @@ def synth(
         )
     again = f", {report.kept} were there already" if report.kept else ""
     output.say(f"{report.written} images of {size} px{again}")
+    if report.beyond:
+        output.note(
+            f"{out} holds {report.beyond} more images of earlier calls, which stay; name another folder for fewer"
+        )
     sheet = report.contact_sheet if folder == out else out.with_suffix(".jpg")
     output.wrote(out, sheet)
     output.result({"dataset": out, "size": size, **vars(report), "contact_sheet": sheet})

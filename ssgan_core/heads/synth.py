@@ -46,10 +46,18 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class SynthReport:
-    """What `synthesise` did: entries written now, entries found complete, and the contact sheet's path."""
+    """What `synthesise` did.
+
+    Attributes:
+        written: entries made now.
+        kept: entries that were asked for and found complete.
+        beyond: entries that are there and were not asked for: more heads or views of earlier calls. They stay.
+        contact_sheet: its path.
+    """
 
     written: int
     kept: int
+    beyond: int
     contact_sheet: Path
 
 
@@ -67,7 +75,8 @@ def synthesise(
     """Write a data set of synthetic portraits with masks, depth, cameras and generating parameters.
 
     Entry "00000/head00000012_0" is view 0 of identity 12; its content depends on seed, identity and view
-    alone. A second call with the same folder makes only what is missing; a larger `count` goes on.
+    alone. A second call with the same folder makes only what is missing; a larger `count` goes on, a smaller one takes
+    nothing away.
 
     Args:
         out: data set folder, new or begun earlier with the same size and seed.
@@ -105,7 +114,8 @@ def synthesise(
                 entry_name(*job), picture.image, picture.mask, label, _meta(seed, *job, label), picture.depth
             )
             progress(done, len(jobs), entry_name(*job))
-    return SynthReport(len(missing), kept, _contact_sheet(out))
+        beyond = len(writer) - len(jobs)
+    return SynthReport(len(missing), kept, beyond, _contact_sheet(out))
 
 
 def entry_name(index: int, view: int) -> str:

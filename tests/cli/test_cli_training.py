@@ -182,5 +182,11 @@ def test_synth_makes_a_data_set_and_continues(spawn, tmp_path):
     dataset = PortraitDataset.open(out)
     assert len(dataset) == 4
     assert dataset.has_depth
-    assert finish(spawn(*synth))[0] == 0
+    code, _, trouble = finish(spawn(*synth))
+    assert code == 0
+    assert "earlier calls" not in trouble
     assert len(PortraitDataset.open(out)) == 4
+    code, shown, trouble = finish(spawn("synth", out, "--count", 1, "--size", 32, "--workers", 1))
+    assert code == 0
+    assert "0 images of 32 px, 1 were there already" in shown
+    assert "holds 3 more images of earlier calls, which stay" in trouble

@@ -82,6 +82,9 @@ def test_a_second_run_redoes_nothing_and_a_larger_count_goes_on(
     reports = [synthesise(tmp_path / "grown", count=count, size=16) for count in (2, 2, 3)]
     assert [(report.written, report.kept) for report in reports] == [(2, 0), (0, 2), (1, 2)]
     assert made == [(0, 0), (1, 0), (2, 0)]
+    assert [report.beyond for report in reports] == [0, 0, 0]
+    fewer = synthesise(tmp_path / "grown", count=1, size=16)
+    assert (fewer.written, fewer.kept, fewer.beyond) == (0, 1, 2)
     synthesise(tmp_path / "whole", count=3, size=16)
     assert contents(tmp_path / "grown") == contents(tmp_path / "whole")
 
