@@ -196,8 +196,8 @@ def area_average(x: Tensor, size: int) -> Tensor:
 
 
 def dilate(mask: Tensor, pixels: int) -> Tensor:
-    """Masks [B, H, W] (bool) grown by so many pixels in every direction, diagonals included."""
-    return F.max_pool2d(mask[:, None].float(), 2 * pixels + 1, stride=1, padding=pixels)[:, 0] > 0
+    """Masks [B, H, W] or [B, L, H, W] (bool) grown by so many pixels in every direction, diagonals included."""
+    return F.max_pool2d(mask.float(), 2 * pixels + 1, stride=1, padding=pixels) > 0
 
 
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:

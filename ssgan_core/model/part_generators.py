@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssgan_core.config import ModelConfig
-from ssgan_core.layers import PartLinear, fourier_features, position_code, resize_bilinear
+from ssgan_core.layers import PartLinear, dilate, fourier_features, position_code, resize_bilinear
 from ssgan_core.model.codes import Codes
-from ssgan_core.model.texels import CodedLayer, applied, each, marked_rows, modulated, spread, widened
+from ssgan_core.model.texels import CodedLayer, applied, each, marked_rows, modulated, spread
 from ssgan_core.parts import PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
@@ -156,7 +156,7 @@ class PartGenerators(nn.Module):
         """
         coarse = position.view(self.size, self.size, -1)[::2, ::2]
         logit = applied(trunk + opacity, coarse.flatten(0, 1)).unflatten(2, coarse.shape[:2])[..., 0]
-        wanted = widened(_visible(self._log_odds(logit, self._prior()[:, :, ::2, ::2])))
+        wanted = dilate(_visible(self._log_odds(logit, self._prior()[:, :, ::2, ::2])), 1)
         wanted = wanted.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, : self.size, : self.size]
         known = torch.zeros_like(wanted)
         visible = torch.zeros_like(wanted)
@@ -165,7 +165,7 @@ class PartGenerators(nn.Module):
             logit = _maps(spread(rows, unknown, -torch.inf), self.size)[:, :, 0]
             visible |= _visible(self._log_odds(logit, self._prior()))
             known |= unknown
-            wanted = widened(visible)
+            wanted = dilate(visible, 1)
         return wanted if wanted.float().mean() <= _MOST_SEEN else None
 
     def _relative_depth(self, shape_trunk: Tensor | None, base: Tensor, shape: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssgan_core.layers import PartLinear
@@ -50,8 +49,3 @@ def spread(rows: Sequence[Tensor], where: Tensor, elsewhere: float) -> Tensor:
     maps = values.new_full((where.numel(), values.shape[1]), elsewhere)
     maps.index_copy_(0, where.flatten().nonzero()[:, 0], values)
     return maps.view(*where.shape[:2], -1, values.shape[1])
-
-
-def widened(where: Tensor) -> Tensor:
-    """Marked texels [B, L, S, S] and all their neighbours."""
-    return F.max_pool2d(where.float(), 3, 1, 1) > 0
