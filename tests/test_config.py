@@ -58,6 +58,7 @@ def test_overrides_win_and_numbers_with_exponents_are_numbers():
         ("augmentation: {mode: always}", "off, adaptive or fixed"),
         ("augmentation: {probability: 0.2}", "augmentation.mode is off"),
         ("augmentation: {mode: fixed, probability: 0.9}", "between 0 and 0.8"),
+        ("training: {critic_weight: 0.1}", "training.critic_weight needs known heads"),
         ("training: {loss: relativistic}\naugmentation: {mode: adaptive}", "with relativistic use fixed"),
         ("training: {render_start: 128}", "lie between 8 and model.render_resolution 64, got 128"),
         ("training: {render_start: -8}", "lie between 8 and model.render_resolution 64, got -8"),

@@ -184,6 +184,8 @@ class TrainingConfig:
         texture_weight: above 0, known heads' hair, clothes and background, whose fine looks no parameter tells, are
             compared coarsely, and by the contrast and direction of details with this weight. 0 compares pixels there,
             too.
+        critic_weight: above 0, drawn pictures of known heads are judged beside the true ones (see model.critic), and
+            how surely they are told apart is a loss with this weight. The critic learns at the discriminator's rate.
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
         mixing: probability that a sample mixes the part codes of two heads.
         r1_interval: steps between two R1 penalties.
@@ -221,6 +223,7 @@ class TrainingConfig:
     warmup_mapping: float = 1.0
     truth_kimg: float = 0.0
     texture_weight: float = 0.0
+    critic_weight: float = 0.0
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
     mixing: float = 0.3
@@ -263,6 +266,7 @@ class TrainingConfig:
             "warmup_kimg",
             "truth_kimg",
             "texture_weight",
+            "critic_weight",
             "image_gamma",
             "mask_gamma",
             "curvature_weight",
@@ -270,6 +274,10 @@ class TrainingConfig:
             "lr_ramp_kimg",
         ):
             _require(getattr(self, name) >= 0, f"training.{name} must not be negative")
+        _require(
+            self.critic_weight == 0 or self.uses_truth,
+            "training.critic_weight needs known heads: set training.warmup_kimg or training.truth_kimg, too",
+        )
         _require(0 <= self.mixing <= 1, f"training.mixing is a probability, got {self.mixing}")
         _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1)")
         _require(

@@ -44,10 +44,10 @@ class ParserNetwork(nn.Module):
         )
         self.head = nn.Conv2d(self.widths[0], classes, 1)
 
-    def encode(self, images: Tensor) -> list[Tensor]:
-        """Maps at strides 2, 4, 8, 16 and 32 of images [B, 3, H, W] in [-1, 1]."""
+    def encode(self, images: Tensor, levels: int | None = None) -> list[Tensor]:
+        """Maps at strides 2, 4, 8, 16 and 32, or the first so many, of images [B, 3, H, W] in [-1, 1]."""
         maps = []
-        for level in self.down:
+        for level in self.down[:levels]:
             images = level(images)
             maps.append(images)
         return maps

@@ -42,6 +42,10 @@ class Schedule:
         lazy = training.r1_interval / (training.r1_interval + 1)
         return training.discriminator_lr * lazy * self._ramp(images)
 
+    def critic_lr(self, images: int) -> float:
+        """Learning rate of the critic's next step."""
+        return self.config.training.discriminator_lr * self._ramp(images)
+
     @property
     def warmup_images(self) -> int:
         """Images in which known heads are reconstructed, in whole batches."""

@@ -18,6 +18,7 @@ from ssgan_core.config import Config, config_to_json
 from ssgan_core.errors import SsganError
 from ssgan_core.heads.latent import ChoiceLayout
 from ssgan_core.layers import place
+from ssgan_core.model.critic import Critic
 from ssgan_core.model.discriminator import Discriminator
 from ssgan_core.model.generator import Generator
 from ssgan_core.parts import PartSchema
@@ -30,6 +31,7 @@ class TrainingState:
     """Networks, their moving average, optimisers and counters.
 
     Attributes:
+        critic, critic_optimiser: None where the recipe gives the critic no weight.
         adaptation: probability of the random transformations.
         images, steps: of this run.
         seen_before: images that the weights had seen when the run began.
@@ -40,6 +42,8 @@ class TrainingState:
     discriminator: Discriminator
     generator_optimiser: torch.optim.Adam
     discriminator_optimiser: torch.optim.Adam
+    critic: Critic | None
+    critic_optimiser: torch.optim.Adam | None
     adaptation: Adaptation
     images: int = 0
     steps: int = 0
@@ -52,8 +56,11 @@ class TrainingState:
             torch.manual_seed(config.seed)
             generator = Generator(config.model, schema)
             discriminator = Discriminator(config.discriminator, config.model, len(generator.schema.parts))
+            critic = Critic(device) if config.training.critic_weight and config.training.uses_truth else None
         place(generator, device)
         place(discriminator, device)
+        if critic is not None:
+            place(critic, device)
         average = copy.deepcopy(generator).eval().requires_grad_(False)
         training = config.training
         # Lazy regularisation (StyleGAN2, appendix B): the discriminator takes interval + 1 steps per interval.
@@ -70,6 +77,12 @@ class TrainingState:
                 lr=training.discriminator_lr * lazy,
                 betas=(0.0, 0.99**lazy),
                 eps=1e-8,
+            ),
+            critic,
+            None
+            if critic is None
+            else torch.optim.Adam(
+                critic.parameters(), lr=training.discriminator_lr, betas=(0.0, 0.99), eps=1e-8
             ),
             Adaptation(config.augmentation.probability),
         )
@@ -155,10 +168,18 @@ class TrainingState:
             raise SsganError(f"{run / STATE_NAME} does not fit the run's recipe: {reason}") from error
 
     def _parts(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
-        return (
-            {"generator": self.generator, "average": self.average, "discriminator": self.discriminator},
-            {"generator": self.generator_optimiser, "discriminator": self.discriminator_optimiser},
-        )
+        modules: dict[str, nn.Module] = {
+            "generator": self.generator,
+            "average": self.average,
+            "discriminator": self.discriminator,
+        }
+        optimisers: dict[str, torch.optim.Optimizer] = {
+            "generator": self.generator_optimiser,
+            "discriminator": self.discriminator_optimiser,
+        }
+        if self.critic is not None and self.critic_optimiser is not None:
+            modules["critic"], optimisers["critic"] = self.critic, self.critic_optimiser
+        return modules, optimisers
 
 
 def _mapping_apart(generator: Generator) -> list[dict[str, Any]]:

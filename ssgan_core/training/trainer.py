@@ -11,6 +11,7 @@ from torch import Tensor
 from ssgan_core.cameras import mirror_label
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
+from ssgan_core.model.critic import Pair
 from ssgan_core.training.data import Batch, TrainingSource
 from ssgan_core.training.ema import update_average
 from ssgan_core.training.exchange import EVERY, exchange_terms
@@ -47,7 +48,7 @@ class Trainer:
         self.phases = Phases(config, state.generator, state.discriminator, source.has_depth, device)
         self.labels = _with_mirrored(facts.labels) if config.data.mirror else facts.labels
         self.warmup = (
-            Warmup(self.phases, source.parameter_count(), facts.part_areas, self.labels)
+            Warmup(self.phases, source.parameter_count(), facts.part_areas, self.labels, state.critic)
             if config.training.uses_truth
             else None
         )
@@ -68,8 +69,11 @@ class Trainer:
         seed = self.config.seed * 1_000_003 + state.steps + self.ranks.seed_offset
         rng = torch.Generator().manual_seed(seed)
         if self.warmup is not None and self.schedule.is_warmup(state.images):
-            terms = self.warmup.phase(batch, rng) | self._exchange(batch, rng)
+            known = self.warmup.reconstruction(batch, rng)
+            known.loss.backward()
+            terms = known.terms | self._exchange(batch, rng)
             self._update_generator()
+            terms |= self._critic_phase(known.pair)
         else:
             terms = self._adversarial_step(batch, rng)
         self._bad_steps = 0 if self.skipped_updates == skipped_before else self._bad_steps + 1
@@ -91,9 +95,10 @@ class Trainer:
         state, config = self.state, self.config
         state.discriminator.requires_grad_(False)
         real, augmentation = self.phases.real(batch, state.age), state.adaptation.probability
-        terms, fake = self._generator_terms(batch, real, rng)
+        terms, fake, pair = self._generator_terms(batch, real, rng)
         terms |= self._exchange(batch, rng)
         self._update_generator()
+        terms |= self._critic_phase(pair)
         state.discriminator.requires_grad_(True)
         terms |= self.phases.discriminator_phase(real, fake, rng, augmentation)
         self._update_discriminator([terms["sign_real"]])
@@ -106,21 +111,35 @@ class Trainer:
 
     def _generator_terms(
         self, batch: Batch, real: Examples, rng: torch.Generator
-    ) -> tuple[dict[str, Tensor], Examples]:
+    ) -> tuple[dict[str, Tensor], Examples, Pair | None]:
         """The generator's gradients: by random heads, or by known ones that are reconstructed at the same time.
 
         Returns:
-            The terms, and the examples that were generated.
+            The terms, the examples that were generated, and known ones beside the truth as the critic sees them.
         """
         age, augmentation = self.state.age, self.state.adaptation.probability
         if self.warmup is None or not self.reconstructs():
             labels = self._draw_labels(batch, rng)
-            return self.phases.generator_phase(real, batch.views_a_head(), labels, rng, age, augmentation)
-        terms, loss, output = self.warmup.reconstruction(batch, rng)
-        fake = self.phases.judged(output, batch.labels, age)
-        terms |= self.phases.adversarial_terms(fake, real, rng, augmentation)
-        (loss + terms["loss_g"]).backward()
-        return terms, fake.detached()
+            views = batch.views_a_head()
+            return *self.phases.generator_phase(real, views, labels, rng, age, augmentation), None
+        known = self.warmup.reconstruction(batch, rng)
+        fake = self.phases.judged(known.output, batch.labels, age)
+        terms = known.terms | self.phases.adversarial_terms(fake, real, rng, augmentation)
+        (known.loss + terms["loss_g"]).backward()
+        return terms, fake.detached(), known.pair
+
+    def _critic_phase(self, pair: Pair | None) -> dict[str, Tensor]:
+        """The critic learns to tell what was drawn from what is true."""
+        critic, optimiser = self.state.critic, self.state.critic_optimiser
+        if pair is None or critic is None or optimiser is None:
+            return {}
+        with self.phases.autocast():
+            loss, right = critic.loss(pair)
+        loss.backward()
+        for group in optimiser.param_groups:
+            group["lr"] = self.schedule.critic_lr(self.state.images)
+        self._update(optimiser)
+        return {"loss_critic": loss, "critic_right": right}
 
     def _exchange(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Gradients of what leaks out of exchanged parts, in some of the steps."""

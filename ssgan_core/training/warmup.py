@@ -9,6 +9,8 @@ sampling z afterwards samples heads.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,6 +21,7 @@ from ssgan_core.errors import SsganError
 from ssgan_core.heads.latent import ChoiceLayout, choice_layout
 from ssgan_core.layers import area_average, box_average
 from ssgan_core.model.codes import Codes
+from ssgan_core.model.critic import Critic, Pair
 from ssgan_core.model.generator import Output
 from ssgan_core.parts import TEXTURED
 from ssgan_core.training.data import Batch
@@ -39,10 +42,27 @@ _TEXTURE_OCTAVES = 3  # strands, and the locks that they make
 _FOREIGN_BASE = 0.3
 
 
+class Reconstruction(NamedTuple):
+    """A batch's heads drawn from their parameters.
+
+    Attributes:
+        terms: of the loss.
+        loss: their weighted sum.
+        output: what was drawn.
+        pair: drawn and true pictures as the critic sees them; None without one.
+    """
+
+    terms: dict[str, Tensor]
+    loss: Tensor
+    output: Output
+    pair: Pair | None
+
+
 class Warmup:
     """The reconstruction phase.
 
     Args:
+        critic: judges what is drawn; None where the recipe gives it no weight.
         parameter_count: how many generating parameters the batches carry.
         part_areas: [K + 1] mean area of each part, for the class balance.
         labels: [N, 25] the data's cameras.
@@ -51,11 +71,19 @@ class Warmup:
         SsganError: z has no room for so many parameters.
     """
 
-    def __init__(self, phases: Phases, parameter_count: int, part_areas: Tensor, labels: Tensor) -> None:
+    def __init__(
+        self,
+        phases: Phases,
+        parameter_count: int,
+        part_areas: Tensor,
+        labels: Tensor,
+        critic: Critic | None = None,
+    ) -> None:
         # A generator that no camera turns must be told in z which way a head is seen.
         self.pose = None if phases.generator.has_depth else PoseScores(labels)
         _check_room(phases.config, parameter_count)
         self.phases = phases
+        self.critic = critic
         balance = part_areas.clamp(min=1e-4).rsqrt()
         names = phases.generator.schema.names
         textured = [0, *(names.index(name) for name in TEXTURED if name in names)]
@@ -63,21 +91,15 @@ class Warmup:
         self.texture_weight = phases.config.training.texture_weight
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
-    def phase(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Gradients of the reconstruction losses for the generator."""
-        terms, loss, _ = self.reconstruction(batch, rng)
-        loss.backward()
-        return terms
-
-    def reconstruction(self, batch: Batch, rng: torch.Generator) -> tuple[dict[str, Tensor], Tensor, Output]:
-        """The batch's heads drawn from their parameters: terms, their weighted sum, and what was drawn."""
+    def reconstruction(self, batch: Batch, rng: torch.Generator) -> Reconstruction:
+        """Draw the batch's heads, and compare them with the truth."""
         phases = self.phases
         views = 1 if self.pose else batch.views_a_head()
         with phases.autocast():
             maps = phases.generator.part_maps(self.codes(batch, views, rng))
             output = phases.generator.render(maps.repeated(views), batch.labels)
         terms = self.losses(output, batch)
-        curvature = phases.curvature(maps)
+        terms["curvature"] = phases.curvature(maps)
         loss = (
             _MASK_WEIGHT * terms["warmup_masks"]
             + _DEPTH_WEIGHT * terms["warmup_depth"]
@@ -85,9 +107,15 @@ class Warmup:
             + _SQUARE_WEIGHT * terms["warmup_square"]
             + _GRADIENT_WEIGHT * terms["warmup_gradient"]
             + self.texture_weight * terms.get("warmup_texture", 0)
-            + phases.config.training.curvature_weight * curvature
+            + phases.config.training.curvature_weight * terms["curvature"]
         )
-        return {**terms, "curvature": curvature}, loss, output
+        pair = None
+        if self.critic is not None:
+            with phases.autocast():
+                pair = self.critic.look(output.image, batch.normalised_images())
+                terms["warmup_critic"] = self.critic.generator_loss(pair)
+            loss = loss + phases.config.training.critic_weight * terms["warmup_critic"]
+        return Reconstruction(terms, loss, output, pair)
 
     def codes(self, batch: Batch, views: int, rng: torch.Generator) -> Codes:
         """Codes of known heads: z is the parameters, whether it is seen mirrored, and noise.

@@ -24,6 +24,8 @@ CONFIG = recipe(
     kimg=0.032,
     tick_kimg=0.016,
     snapshot_kimg=1.0,
+    truth_kimg=10.0,
+    critic_weight=0.1,
 )
 
 
@@ -74,7 +76,7 @@ def digest(state: TrainingState) -> str:
     sums = hashlib.sha256()
     moments = [
         value
-        for optimiser in (state.generator_optimiser, state.discriminator_optimiser)
+        for optimiser in (state.generator_optimiser, state.discriminator_optimiser, state.critic_optimiser)
         for moment in optimiser.state_dict()["state"].values()
         for value in moment.values()
     ]

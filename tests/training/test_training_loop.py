@@ -56,6 +56,7 @@ def weights(path):
         recipe(warmup_kimg=0.012, warmup_views=2),
         recipe(truth_kimg=0.02, warmup_views=2),
         recipe(warmup_kimg=0.008, exchange_weight=1.0, texture_weight=1.0),
+        recipe(warmup_kimg=0.008, truth_kimg=0.02, critic_weight=0.1, lr_ramp_kimg=0.012),
         with_places(recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", truth_kimg=0.02)),
         # Stopped between two sides, and between warm-up and game.
         recipe(
@@ -74,6 +75,7 @@ def weights(path):
         "warm-up",
         "truth",
         "exchange and texture",
+        "critic",
         "places",
         "growing",
     ],
@@ -218,7 +220,7 @@ def test_the_game_and_truth_both_reach_the_generator(heads):
         state.generator.zero_grad()
         rng = torch.Generator().manual_seed(0)
         with patch.object(warmup, "losses", lambda *_: {k: weights[0] * v for k, v in losses(*_).items()}):
-            _, loss, output = warmup.reconstruction(batch, rng)
+            _, loss, output, _ = warmup.reconstruction(batch, rng)
         fake, real = phases.judged(output, batch.labels, 0), phases.real(batch, 0)
         (loss + weights[1] * phases.adversarial_terms(fake, real, rng)["loss_g"]).backward()
         return torch.cat([p.grad.flatten() for p in state.generator.parts.parameters()])
