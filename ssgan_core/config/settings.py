@@ -186,6 +186,8 @@ class TrainingConfig:
             too.
         critic_weight: above 0, drawn pictures of known heads are judged beside the true ones (see model.critic), and
             how surely they are told apart is a loss with this weight. The critic learns at the discriminator's rate.
+        keep_shapes: whether shapes and codes stay those of the first weights (--init), and how parts look is all that
+            is learnt, on outlines as sharp as they are drawn (model.outline_sharpness).
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
         mixing: probability that a sample mixes the part codes of two heads.
         r1_interval: steps between two R1 penalties.
@@ -224,6 +226,7 @@ class TrainingConfig:
     truth_kimg: float = 0.0
     texture_weight: float = 0.0
     critic_weight: float = 0.0
+    keep_shapes: bool = False
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
     mixing: float = 0.3

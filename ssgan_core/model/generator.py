@@ -139,6 +139,11 @@ class Generator(nn.Module):
         """Work more coarsely than configured, as training may at first. Not kept with the weights."""
         self.render_side, self.parts.size = render_side, part_side
 
+    def keep_shapes(self) -> None:
+        """Learn nothing from now on but how parts look: shapes and codes stay, and are drawn as in use."""
+        self.mapping.requires_grad_(False)
+        self.parts.keep_shapes()
+
     def set_shell_width(self, width: float) -> None:
         """Set the shells' Gaussian width in world units; a shell is never thinner than one texel of its maps."""
         texel = float((self.windows[:, 2] - self.windows[:, 0]).max()) / self.part_side

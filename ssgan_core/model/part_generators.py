@@ -46,12 +46,14 @@ class PartGenerators(nn.Module):
     Attributes:
         size: side S; the configured one at first. Another may be set at any time.
         least_sparse: side from which on texels that nobody sees are left out.
+        shapes_kept: whether opacities and depths no longer learn.
     """
 
     def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
         super().__init__()
         self.sheets = config.sheets
         self.sharpness = config.outline_sharpness
+        self.shapes_kept = False
         sheets = [part for part in schema.foreground for _ in range(config.sheets)]
         count = len(sheets)
         latent, width = config.latent, config.part_width
@@ -84,6 +86,14 @@ class PartGenerators(nn.Module):
         )
         depth_width = config.depth_width if own_trunk else width
         self.to_depth = PartLinear(count, latent, depth_width, 1, demodulate=False, gain=0.25)
+
+    def keep_shapes(self) -> None:
+        """Learn no more of opacities and depths: they stay, and outlines are as sharp as when nothing learns."""
+        self.shapes_kept = True
+        kept = [self.base_layers, self.shape_layers, self.to_opacity, self.depth_layers, self.to_depth]
+        for layers in kept:
+            if layers is not None:
+                layers.requires_grad_(False)
 
     def set_layout(self, log_odds: Tensor) -> None:
         """Let every part start with the log-odds [K, S, S] of being seen; its sheets share its optical depth."""
@@ -124,7 +134,7 @@ class PartGenerators(nn.Module):
         the untrained parts as opaque as they are frequent in the data.
         """
         log_odds = logit.float() + prior
-        return log_odds if self.training else self.sharpness * log_odds
+        return log_odds if self.training and not self.shapes_kept else self.sharpness * log_odds
 
     def _may_leave_out(self, device: torch.device) -> bool:
         """Whether texels that nobody sees need not be computed; a GPU computes one large product faster."""

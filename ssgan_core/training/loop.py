@@ -132,6 +132,11 @@ def train(
 def _begin(state: TrainingState, config: Config, source: TrainingSource, origin: Origin | None) -> None:
     """Make fresh weights those that the run begins with, but for what the data's facts decide."""
     truth = config.training.uses_truth
+    if config.training.keep_shapes and origin is None:
+        raise SsganError(
+            "training.keep_shapes keeps what first weights know, but the run begins with random ones",
+            "begin with a model: --init",
+        )
     if truth and config.model.choices:
         state.set_choices(known_choices(config, source.parameter_count()))
     if origin is not None:

@@ -63,6 +63,8 @@ class TrainingState:
             place(critic, device)
         average = copy.deepcopy(generator).eval().requires_grad_(False)
         training = config.training
+        if training.keep_shapes:
+            generator.keep_shapes()
         # Lazy regularisation (StyleGAN2, appendix B): the discriminator takes interval + 1 steps per interval.
         lazy = training.r1_interval / (training.r1_interval + 1)
         return cls(

@@ -311,3 +311,42 @@ def test_the_shipped_size_fits_into_15_mib_a_file(tmp_path):
     state = TrainingState.create(config, PORTRAIT, CPU)
     for path in save_carry(tmp_path, state, config):
         assert path.stat().st_size < 15 * 2**20, path
+
+
+def test_shapes_and_codes_that_are_kept_stay_while_looks_are_learnt(heads, begun, tmp_path):
+    config = recipe(
+        {"mode": "adaptive"},
+        kimg=0.008,
+        truth_kimg=1.0,
+        keep_shapes=True,
+        exchange_weight=1.0,
+        critic_weight=0.1,
+    )
+    result = train(heads, config, tmp_path / "run", device=CPU, origin=FromModel.open(begun))
+    before, after = (
+        load_generator(begun, CPU)[0].state_dict(),
+        load_generator(result.model, CPU)[0].state_dict(),
+    )
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    groups = {".".join(name.split(".")[:2]) for name in changed if name.split(".")[0] == "parts"}
+    assert groups == {"parts.texture_layers", "parts.to_features"}
+    assert {name.split(".")[0] for name in changed - {"mapping.mean"}} == {"parts", "background", "upsampler"}
+
+
+def test_kept_shapes_are_learnt_with_as_they_are_drawn():
+    state = fresh({"outline_sharpness": 3.0})
+    drawn, learning = (
+        state.generator.eval(),
+        TrainingState.create(
+            recipe(None, {"outline_sharpness": 3.0}, truth_kimg=1.0, keep_shapes=True), PORTRAIT, CPU
+        ).generator,
+    )
+    codes = drawn.map(torch.randn(2, 16, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(drawn.part_maps(codes).optical_depth, learning.part_maps(codes).optical_depth)
+    soft = fresh({"outline_sharpness": 3.0}).generator.part_maps(codes).optical_depth
+    assert not torch.allclose(drawn.part_maps(codes).optical_depth, soft)
+
+
+def test_random_shapes_are_not_kept(heads, tmp_path):
+    with pytest.raises(SsganError, match=r"training\.keep_shapes"):
+        train(heads, recipe(truth_kimg=1.0, keep_shapes=True), tmp_path / "run", device=CPU)
