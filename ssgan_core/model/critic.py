@@ -1,7 +1,7 @@
 """The critic: which of two pictures of one head is the true one, judged place by place from features of our parser.
 
 A discriminator must learn to see before it can judge. A frozen network that tells parts apart sees already, and small
-heads upon it judge after a hundred pictures (Sauer et al., "Projected GANs Converge Faster", 2021). The parser ships
+heads upon it soon judge (Sauer et al., "Projected GANs Converge Faster", 2021). The parser ships
 with the package: there is nothing to download.
 """
 

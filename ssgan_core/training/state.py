@@ -56,7 +56,7 @@ class TrainingState:
             torch.manual_seed(config.seed)
             generator = Generator(config.model, schema)
             discriminator = Discriminator(config.discriminator, config.model, len(generator.schema.parts))
-            critic = Critic(device) if config.training.critic_weight and config.training.uses_truth else None
+            critic = Critic(device) if config.training.critic_weight else None
         place(generator, device)
         place(discriminator, device)
         if critic is not None:
