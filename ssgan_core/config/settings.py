@@ -18,10 +18,12 @@ class ModelConfig:
         resolution: side of the final image, pixels: render_resolution times a power of two.
         render_resolution: side R of the volume-rendered feature map, pixels.
         part_resolution: side S of every part's maps, texels. The networks are pointwise: another S works later.
-        latent: width of z and of every w code.
+        latent: width of z and of w.
         mapping_layers: layers from z to w.
         choices: options (hairstyles, hats, ...) that z chooses among and the mapping is told of; 0 = it reads z alone.
             It takes training with truth, and must be the number that the data's heads have.
+        traits: a head's numbers (lengths, shares, colours) that z holds and every code tells beside w; 0 = w alone.
+            As with choices.
         part_width: channels of the part generators' shape and texture layers.
         base_layers: layers modulated by the code that all parts share.
         shape_layers: layers after them modulated by the part's shape code, up to the opacity.
@@ -55,6 +57,7 @@ class ModelConfig:
     latent: int = 512
     mapping_layers: int = 2
     choices: int = 0
+    traits: int = 0
     part_width: int = 64
     base_layers: int = 2
     shape_layers: int = 3
@@ -93,7 +96,9 @@ class ModelConfig:
             "frequencies upsampler_width background_layers"
         )
         _require_positive(self, "model", counts)
-        _require(0 <= self.choices <= 4096, f"model.choices must lie between 0 and 4096, got {self.choices}")
+        for name in ("choices", "traits"):
+            count = getattr(self, name)
+            _require(0 <= count <= 4096, f"model.{name} must lie between 0 and 4096, got {count}")
         _require(self.features >= 3, f"model.features must be at least 3 (the RGB), got {self.features}")
         _require(
             self.depth_layers >= 2, "model.depth_layers must be at least 2: one shared, one of the part's own"
@@ -135,6 +140,11 @@ class ModelConfig:
             self.lifting == "depth" or self.sheets == 1,
             "model.sheets lie behind one another in space: without lifting there is one a part",
         )
+
+    @property
+    def code_width(self) -> int:
+        """Width of every code: w, then traits."""
+        return self.latent + self.traits
 
 
 @dataclass(frozen=True)
@@ -188,6 +198,8 @@ class TrainingConfig:
             how surely they are told apart is a loss with this weight. The critic learns at the discriminator's rate.
         keep_shapes: whether shapes and codes stay those of the first weights (--init), and how parts look is all that
             is learnt, on outlines as sharp as they are drawn (model.outline_sharpness).
+        traits_alone: whether all weights stay those of the first weights (--init) but those that codes' traits are
+            multiplied with (model.traits).
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
         mixing: probability that a sample mixes the part codes of two heads.
         r1_interval: steps between two R1 penalties.
@@ -227,6 +239,7 @@ class TrainingConfig:
     texture_weight: float = 0.0
     critic_weight: float = 0.0
     keep_shapes: bool = False
+    traits_alone: bool = False
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
     mixing: float = 0.3

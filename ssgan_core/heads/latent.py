@@ -17,7 +17,9 @@ from ssgan_core.heads.sampler import Identity, sample_identity, traits
 
 _POPULATION_SEED = 20_240_107  # any fixed one: it only fixes which sample the ranks refer to
 _POPULATION = 2000
-_LEAST_VARIANCE = 0.01  # of a principal direction: below it, whitening would blow up rounding
+# Of a principal direction: below, whitening would blow up rounding; and, of numbers, what a random z has and no head.
+_LEAST_VARIANCE = 0.01
+_LEAST_VARIANCE_OF_NUMBERS = 0.05
 _NORMAL = NormalDist()
 _RANK_SCORES = np.array([_NORMAL.inv_cdf((rank + 0.5) / _POPULATION) for rank in range(_POPULATION)])
 
@@ -66,6 +68,43 @@ def choice_layout() -> ChoiceLayout:
 
 
 @dataclass(frozen=True)
+class NumberLayout:
+    """How latent parameters [n] say a head's numbers: along a number's direction lies the normal score of its rank.
+
+    Attributes:
+        directions: [N, n] float32.
+        quantiles: [N, knots] float32: the numbers at ranks from 0 to 1, less the population's mean, over its deviation.
+        whitening: [N, N] float32: the product of a row of such numbers with it is uncorrelated over the population, and
+            as near to them as can be. Red, green and blue rise together: without it, hues would hardly be told.
+    """
+
+    directions: np.ndarray
+    quantiles: np.ndarray
+    whitening: np.ndarray
+
+
+def number_layout(knots: int) -> NumberLayout:
+    """All traits that are numbers, in the order of `traits`; colours as sRGB, as pictures hold them."""
+    population, people = _population(), _people()
+    scores = np.linalg.inv(population.whitening).T
+    directions, quantiles, columns, column = [], [], [], 0
+    for trait in traits():
+        if trait.name in population.shares:
+            column += len(population.shares[trait.name])
+            continue
+        values = np.array([getattr(person, trait.name) for person in people])
+        if trait.name.endswith(("_r", "_g", "_b")):
+            values = values ** (1 / 2.2)
+        values = (values - values.mean()) / values.std()
+        directions.append(scores[column])
+        quantiles.append(np.quantile(values, np.linspace(0, 1, knots)))
+        columns.append(values)
+        column += 1
+    whitening = _whitening(np.stack(columns), _LEAST_VARIANCE_OF_NUMBERS)
+    return NumberLayout(*(np.array(x, np.float32) for x in (directions, quantiles, whitening)))
+
+
+@dataclass(frozen=True)
 class _Population:
     """Sorted values of every number, shares of every choice, and what makes their scores uncorrelated."""
 
@@ -75,8 +114,13 @@ class _Population:
 
 
 @lru_cache(maxsize=1)
+def _people() -> tuple[Identity, ...]:
+    return tuple(sample_identity(_POPULATION_SEED, index) for index in range(_POPULATION))
+
+
+@lru_cache(maxsize=1)
 def _population() -> _Population:
-    people = [sample_identity(_POPULATION_SEED, index) for index in range(_POPULATION)]
+    people = _people()
     rng = np.random.default_rng(_POPULATION_SEED)
     values, shares = {}, {}
     columns: list[np.ndarray] = []
@@ -93,9 +137,14 @@ def _population() -> _Population:
             scores = np.empty(len(column))
             scores[order] = _RANK_SCORES
             columns.append(scores)
-    variances, directions = np.linalg.eigh(np.cov(np.stack(columns)))
-    gains = 1 / np.sqrt(np.maximum(variances, _LEAST_VARIANCE))
-    return _Population(values, shares, (directions * gains) @ directions.T)
+    return _Population(values, shares, _whitening(np.stack(columns), _LEAST_VARIANCE))
+
+
+def _whitening(columns: np.ndarray, least: float) -> np.ndarray:
+    """[n, n] that makes rows uncorrelated and changes them least; of [n, people]."""
+    variances, directions = np.linalg.eigh(np.cov(columns))
+    gains = 1 / np.sqrt(np.maximum(variances, least))
+    return (directions * gains) @ directions.T
 
 
 def _scores(identity: Identity, population: _Population) -> np.ndarray:

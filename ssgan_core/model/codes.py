@@ -14,7 +14,7 @@ class Codes:
     """Latent codes of a batch of portraits.
 
     Attributes:
-        base: [B, W] what all parts share (pose of the head, identity).
+        base: [B, W] what all parts share (pose of the head, identity): w, then the head's traits (see Mapping).
         shape: [B, K, W] opacity and depth of each foreground part.
         texture: [B, K + 1, W] appearance; index 0 is the background's, k + 1 belongs to foreground part k.
     """

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ssgan_core.cameras import RADIUS, label
 from ssgan_core.config import ModelConfig, config_to_json
-from ssgan_core.layers import resize_bilinear
+from ssgan_core.layers import PartStyles, resize_bilinear
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.composition import compose
 from ssgan_core.model.details import Surface, SurfaceDetails, seen_surface
@@ -102,7 +102,7 @@ class Generator(nn.Module):
         self.config = config
         self.schema = schema.united() if config.parts == "one" else schema
         limits = loosened(self.schema) if config.depth_trunk == "shape" else self.schema
-        self.mapping = Mapping(config.latent, config.mapping_layers, config.choices)
+        self.mapping = Mapping(config.latent, config.mapping_layers, config.choices, config.traits)
         self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)
         self.upsampler = Upsampler(config)
@@ -143,6 +143,13 @@ class Generator(nn.Module):
         """Learn nothing from now on but how parts look: shapes and codes stay, and are drawn as in use."""
         self.mapping.requires_grad_(False)
         self.parts.keep_shapes()
+
+    def learn_traits_alone(self) -> None:
+        """Learn nothing from now on but what the traits in the codes change."""
+        self.requires_grad_(False)
+        for module in self.modules():
+            if isinstance(module, PartStyles):
+                module.learn_last(self.config.traits)
 
     def set_shell_width(self, width: float) -> None:
         """Set the shells' Gaussian width in world units; a shell is never thinner than one texel of its maps."""

@@ -1,4 +1,4 @@
-"""From z to w, and the means of w that truncation pulls towards."""
+"""From z to codes, and the means of codes that truncation pulls towards."""
 
 from __future__ import annotations
 
@@ -7,36 +7,40 @@ from torch import Tensor, nn
 
 from ssgan_core.layers import EqualLinear, leaky_relu
 from ssgan_core.model.choices import Choices
+from ssgan_core.model.traits import Traits
 
 _MEASURED = 32768  # of which 30 choose what one in a thousand does
 _SPEED = 0.01
 
 
 class Mapping(nn.Module):
-    """z [B, latent] -> w [B, latent]; slow layers after a normalisation of z, as in StyleGAN2.
+    """z [B, latent] -> codes [B, latent + traits]: w of slow layers after a normalisation of z, as in StyleGAN2, then
+    the head's traits as they are.
 
     Attributes:
-        mean: mean of w [latent], as `measure` found it.
-        choice_means: [choices, latent] means of w less `mean` of those that chose each option. Groups of
+        mean: of codes [latent + traits], as `measure` found it.
+        choice_means: [choices, latent + traits] means of codes less `mean` of those that chose each option. Groups of
             options are independent, so the mean of those that chose several is the sum.
 
     Args:
         choices: options among which z chooses, told to the first layer beside z (see Choices); 0 = z alone.
+        traits: numbers of a head that z holds (see Traits); 0 = codes are w alone.
     """
 
-    def __init__(self, latent: int, layers: int, choices: int = 0) -> None:
+    def __init__(self, latent: int, layers: int, choices: int = 0, traits: int = 0) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EqualLinear(latent, latent, lr_multiplier=_SPEED) for _ in range(layers))
         self.choices = Choices(choices, latent) if choices else None
         self.from_choices = EqualLinear(choices, latent, lr_multiplier=_SPEED) if choices else None
-        self.register_buffer("mean", torch.zeros(latent))
+        self.traits = Traits(traits, latent) if traits else None
+        self.register_buffer("mean", torch.zeros(latent + traits))
         self.mean: Tensor
         if choices:
-            self.register_buffer("choice_means", torch.zeros(choices, latent))
+            self.register_buffer("choice_means", torch.zeros(choices, latent + traits))
             self.choice_means: Tensor
 
     def forward(self, z: Tensor, psi: float = 1.0) -> Tensor:
-        """Codes w, moved towards the mean of those that choose the same: psi 1 is the full variety, 0 the mean.
+        """Codes, moved towards the mean of those that choose the same: psi 1 is the full variety, 0 the mean.
 
         Half a hat is none, so choices are not averaged; as truncation towards several centres does it (Mokady et al.,
         "Self-Distilled StyleGAN", 2022).
@@ -48,10 +52,12 @@ class Mapping(nn.Module):
         w = leaky_relu(w)
         for layer in others:
             w = leaky_relu(layer(w))
+        if self.traits is not None:
+            w = torch.cat([w, self.traits(z).to(w.dtype)], dim=1)
         return w if psi == 1 else torch.lerp(self._centre(z).expand_as(w), w.float(), psi)
 
     def _centre(self, z: Tensor) -> Tensor:
-        """The mean that truncation pulls towards, [latent] or one for each z."""
+        """The mean that truncation pulls towards, [latent + traits] or one for each z."""
         if self.choices is None:
             return self.mean
         with torch.autocast(z.device.type, enabled=False):
@@ -59,12 +65,14 @@ class Mapping(nn.Module):
 
     @torch.no_grad()
     def measure(self) -> None:
-        """Take the means of w that truncation pulls towards: over many random z, always the same.
+        """Take the means of codes that truncation pulls towards: over many random z, always the same.
 
         Means that run along with training would be noisy, as a batch holds few heads that chose an option, and late.
         """
         rng = torch.Generator().manual_seed(0)
-        z = torch.randn(_MEASURED, len(self.mean), generator=rng).to(self.mean.device)
+        first = self.layers[0]
+        assert isinstance(first, EqualLinear)
+        z = torch.randn(_MEASURED, first.weight.shape[1], generator=rng).to(self.mean.device)
         w = self(z).float()
         self.mean.copy_(w.mean(0))
         if self.choices is not None:

@@ -56,7 +56,7 @@ class PartGenerators(nn.Module):
         self.shapes_kept = False
         sheets = [part for part in schema.foreground for _ in range(config.sheets)]
         count = len(sheets)
-        latent, width = config.latent, config.part_width
+        codes, width = config.code_width, config.part_width
         self.size = config.part_resolution
         self.least_sparse = _LEAST_TEXELS * config.highest_frequency
         self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
@@ -70,22 +70,22 @@ class PartGenerators(nn.Module):
         self.depth_start: Tensor
         self.depth_bound: Tensor
 
-        self.base_layers = _stack(count, latent, 2 * config.frequencies + 2, width, config.base_layers)
-        self.shape_layers = _stack(count, latent, width, width, config.shape_layers)
-        self.texture_layers = _stack(count, latent, width, width, config.texture_layers)
-        self.to_opacity = PartLinear(count, latent, width, 1, demodulate=False, gain=0.25)
-        self.to_features = PartLinear(count, latent, width, config.features, demodulate=False, gain=0.2)
+        self.base_layers = _stack(count, codes, 2 * config.frequencies + 2, width, config.base_layers)
+        self.shape_layers = _stack(count, codes, width, width, config.shape_layers)
+        self.texture_layers = _stack(count, codes, width, width, config.texture_layers)
+        self.to_opacity = PartLinear(count, codes, width, 1, demodulate=False, gain=0.25)
+        self.to_features = PartLinear(count, codes, width, config.features, demodulate=False, gain=0.2)
         if config.lifting == "none":
             self.depth_layers, self.to_depth = None, None
             return
         own_trunk = config.depth_trunk == "smooth"
         self.depth_layers = (
-            _stack(count, latent, 2 * _DEPTH_FREQUENCIES + 2, config.depth_width, config.depth_layers)
+            _stack(count, codes, 2 * _DEPTH_FREQUENCIES + 2, config.depth_width, config.depth_layers)
             if own_trunk
             else None
         )
         depth_width = config.depth_width if own_trunk else width
-        self.to_depth = PartLinear(count, latent, depth_width, 1, demodulate=False, gain=0.25)
+        self.to_depth = PartLinear(count, codes, depth_width, 1, demodulate=False, gain=0.25)
 
     def keep_shapes(self) -> None:
         """Learn no more of opacities and depths: they stay, and outlines are as sharp as when nothing learns."""
@@ -206,10 +206,10 @@ class BackgroundGenerator(nn.Module):
         self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
         self.waves: Tensor
         self.layers = _stack(
-            1, config.latent, 2 * config.frequencies + 2, config.part_width, config.background_layers
+            1, config.code_width, 2 * config.frequencies + 2, config.part_width, config.background_layers
         )
         self.to_features = PartLinear(
-            1, config.latent, config.part_width, config.features, demodulate=False, gain=0.2
+            1, config.code_width, config.part_width, config.features, demodulate=False, gain=0.2
         )
 
     def forward(self, code: Tensor) -> Tensor:
@@ -220,9 +220,9 @@ class BackgroundGenerator(nn.Module):
         return _maps(self.to_features(x, codes), self.size)[:, 0]
 
 
-def _stack(groups: int, latent: int, inputs: int, width: int, layers: int) -> nn.ModuleList:
+def _stack(groups: int, codes: int, inputs: int, width: int, layers: int) -> nn.ModuleList:
     return nn.ModuleList(
-        PartLinear(groups, latent, inputs if index == 0 else width, width) for index in range(layers)
+        PartLinear(groups, codes, inputs if index == 0 else width, width) for index in range(layers)
     )
 
 

@@ -26,7 +26,7 @@ from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
 from ssgan_core.training.trainer import Trainer
 from ssgan_core.training.united import as_parts
-from ssgan_core.training.warmup import known_choices, known_numbers
+from ssgan_core.training.warmup import known_choices, known_numbers, known_traits
 
 
 @dataclass(frozen=True)
@@ -132,23 +132,28 @@ def train(
 def _begin(state: TrainingState, config: Config, source: TrainingSource, origin: Origin | None) -> None:
     """Make fresh weights those that the run begins with, but for what the data's facts decide."""
     truth = config.training.uses_truth
-    if config.training.keep_shapes and origin is None:
-        raise SsganError(
-            "training.keep_shapes keeps what first weights know, but the run begins with random ones",
-            "begin with a model: --init",
-        )
+    for name in ("keep_shapes", "traits_alone"):
+        if getattr(config.training, name) and origin is None:
+            raise SsganError(
+                f"training.{name} keeps what first weights know, but the run begins with random ones",
+                "begin with a model: --init",
+            )
     if truth and config.model.choices:
         state.set_choices(known_choices(config, source.parameter_count()))
+    if truth and config.model.traits:
+        state.set_traits(known_traits(config, source.parameter_count()))
     if origin is not None:
         origin.fill(state)
     elif truth:
         state.read_first(known_numbers(config, source.parameter_count()))
-    choices = state.generator.mapping.choices
-    if choices is not None and not choices.known:
-        raise SsganError(
-            f"model.choices is {config.model.choices}, but neither data nor first weights say which options these are",
-            "train with truth (training.warmup_kimg), or set model.choices=0",
-        )
+    mapping = state.generator.mapping
+    for name, told in (("choices", mapping.choices), ("traits", mapping.traits)):
+        if told is not None and not told.known:
+            count = getattr(config.model, name)
+            raise SsganError(
+                f"model.{name} is {count}, but neither data nor first weights say which these are",
+                f"train with truth (training.warmup_kimg), or set model.{name}=0",
+            )
 
 
 def _prepared(

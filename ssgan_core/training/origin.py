@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ssgan_core.checkpoints import ModelFile, load_model
@@ -32,6 +33,9 @@ _SCALES = "upsampler.scales."
 _LAYOUT = "parts.layout_prior"
 _CHOICES = "mapping.choices."  # which they are
 _OF_CHOICES = ("mapping.from_choices.", "mapping.choice_means")  # what was learnt of them
+_TRAITS = "mapping.traits."  # which they are
+_OF_CODES = ".styles.weight"  # [G, codes, outputs]
+_MEANS = ("mapping.mean", "mapping.choice_means")  # [..., codes]
 _DETAILS = "details."
 
 
@@ -86,6 +90,7 @@ class FromModel:
             _FREE
             | _SIZES
             | (set() if self.config.choices else {"choices"})
+            | (set() if self.config.traits else {"traits"})
             | ({"detail_octaves"} if self._changes_details(state.generator.config) else set()),
         )
         wanted = state.generator.state_dict()
@@ -94,6 +99,9 @@ class FromModel:
             # The mapping begins with what it knew, and learns to listen to choices.
             found |= {name: t for name, t in wanted.items() if name.startswith(_CHOICES)}
             found |= {name: torch.zeros_like(t) for name, t in wanted.items() if name.startswith(_OF_CHOICES)}
+        if state.generator.config.traits and not self.config.traits:
+            found |= {name: t for name, t in wanted.items() if name.startswith(_TRAITS)}
+            found |= _longer_codes(found, state.generator.config.code_width)
         if self._changes_details(state.generator.config):
             fresh_details = {name: t for name, t in wanted.items() if name.startswith(_DETAILS)}
             found |= self._details(state.generator.config, found) or fresh_details
@@ -169,6 +177,20 @@ class FromCarry:
         state.seen_before = carry.images
         if recipe.augmentation.mode == "adaptive":
             state.adaptation = Adaptation(carry.augmentation)
+
+
+def _longer_codes(found: dict[str, Tensor], width: int) -> dict[str, Tensor]:
+    """What depends on codes, for codes of more numbers, of which nothing is known yet."""
+    longer = {}
+    for name, tensor in found.items():
+        if name.endswith(_OF_CODES):
+            # Weights are divided by the root of the codes' width.
+            grown = tensor.new_zeros(tensor.shape[0], width, tensor.shape[2])
+            grown[:, : tensor.shape[1]] = tensor * (width / tensor.shape[1]) ** 0.5
+            longer[name] = grown
+        elif name in _MEANS:
+            longer[name] = F.pad(tensor, (0, width - tensor.shape[-1]))
+    return longer
 
 
 def _images_seen(path: Path, metadata: dict[str, Any]) -> int:

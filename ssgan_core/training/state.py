@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ssgan_core.checkpoints import load_state, save_model, save_state
 from ssgan_core.config import Config, config_to_json
 from ssgan_core.errors import SsganError
-from ssgan_core.heads.latent import ChoiceLayout
+from ssgan_core.heads.latent import ChoiceLayout, NumberLayout
 from ssgan_core.layers import place
 from ssgan_core.model.critic import Critic
 from ssgan_core.model.discriminator import Discriminator
@@ -63,6 +63,8 @@ class TrainingState:
             place(critic, device)
         average = copy.deepcopy(generator).eval().requires_grad_(False)
         training = config.training
+        if training.traits_alone:
+            generator.learn_traits_alone()
         if training.keep_shapes:
             generator.keep_shapes()
         # Lazy regularisation (StyleGAN2, appendix B): the discriminator takes interval + 1 steps per interval.
@@ -124,6 +126,23 @@ class TrainingState:
         for generator in (self.generator, self.average):
             assert generator.mapping.choices is not None  # it has as many as the recipe counts
             generator.mapping.choices.describe(*described)
+
+    def set_traits(self, layout: NumberLayout) -> None:
+        """Tell codes which numbers of a head z holds.
+
+        Raises:
+            SsganError: the recipe counts others.
+        """
+        counted, numbers = self.generator.config.traits, len(layout.directions)
+        if counted != numbers:
+            raise SsganError(
+                f"model.traits is {counted}, but the data's heads have {numbers} numbers",
+                f"--set model.traits={numbers}",
+            )
+        described = [torch.from_numpy(x) for x in (layout.directions, layout.quantiles, layout.whitening)]
+        for generator in (self.generator, self.average):
+            assert generator.mapping.traits is not None  # it has as many as the recipe counts
+            generator.mapping.traits.describe(*described)
 
     def set_shell_width(self, width: float) -> None:
         """Set the shells' width in world units."""

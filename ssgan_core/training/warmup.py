@@ -18,12 +18,12 @@ from torch import Tensor
 from ssgan_core import losses
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
-from ssgan_core.heads.latent import ChoiceLayout, choice_layout
+from ssgan_core.heads.latent import ChoiceLayout, NumberLayout, choice_layout, number_layout
 from ssgan_core.layers import area_average, box_average
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.critic import Critic, Pair
 from ssgan_core.model.generator import Output
-from ssgan_core.parts import TEXTURED
+from ssgan_core.model.traits import KNOTS
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
@@ -33,8 +33,9 @@ _DEPTH_WEIGHT = 3.0
 _IMAGE_WEIGHT = 2.0
 _SQUARE_WEIGHT = 2.5  # of pictures: large errors, such as a lock in the wrong place, count for more
 _GRADIENT_WEIGHT = 2.0
-# How single strands run, what is woven and what lies behind, no parameter tells. Next to one truth, strands in other
-# places are worse than none: with training.texture_weight errors count there at this side, finer ones in their texture.
+# How single strands run and what lies behind, no parameter tells. Next to one truth, strands in other places are worse
+# than none: with training.texture_weight errors count there at this side, finer ones in their texture.
+_UNTOLD = ("background", "hair")
 _COARSE_SIDE = 16
 _TEXTURE_OCTAVES = 3  # strands, and the locks that they make
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
@@ -86,8 +87,8 @@ class Warmup:
         self.critic = critic
         balance = part_areas.clamp(min=1e-4).rsqrt()
         names = phases.generator.schema.names
-        textured = [0, *(names.index(name) for name in TEXTURED if name in names)]
-        self.textured = torch.tensor(textured, dtype=torch.uint8, device=phases.device)
+        untold = [names.index(name) for name in _UNTOLD if name in names]
+        self.untold = torch.tensor(untold, dtype=torch.uint8, device=phases.device)
         self.texture_weight = phases.config.training.texture_weight
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
@@ -181,7 +182,7 @@ class Warmup:
         errors = [output.image - images, output.low_image - low]
         coarse, texture = [], {}
         if self.texture_weight:
-            told = (~torch.isin(batch.masks, self.textured))[:, None].float()
+            told = (~torch.isin(batch.masks, self.untold))[:, None].float()
             coarse = [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
             sides = [images.shape[-1] >> octave for octave in range(_TEXTURE_OCTAVES)]
@@ -219,14 +220,29 @@ def known_choices(config: Config, parameter_count: int) -> ChoiceLayout:
     Raises:
         SsganError: so many parameters are those of other heads than this version draws, or z has no room for them.
     """
-    _check_room(config, parameter_count)
     layout = choice_layout()
-    if (drawn := layout.directions.shape[1]) != parameter_count:
+    _check_parameters(config, parameter_count, layout.directions.shape[1])
+    return layout
+
+
+def known_traits(config: Config, parameter_count: int) -> NumberLayout:
+    """How the parameters of synthetic heads say their numbers.
+
+    Raises:
+        SsganError: as `known_choices`.
+    """
+    layout = number_layout(KNOTS)
+    _check_parameters(config, parameter_count, layout.directions.shape[1])
+    return layout
+
+
+def _check_parameters(config: Config, parameter_count: int, drawn: int) -> None:
+    _check_room(config, parameter_count)
+    if drawn != parameter_count:
         raise SsganError(
             f"the data's heads have {parameter_count} generating parameters, those of this version {drawn}",
-            "set model.choices=0, or render the data anew with 'ssgan synth'",
+            "set model.choices=0 and model.traits=0, or render the data anew with 'ssgan synth'",
         )
-    return layout
 
 
 def _check_room(config: Config, parameter_count: int) -> None:

@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ssgan_core.heads.latent import _choice_scores, choice_layout, latent_parameters
+from ssgan_core.heads.latent import _choice_scores, choice_layout, latent_parameters, number_layout
 from ssgan_core.heads.sampler import (
     EARRINGS,
     GLASSES,
@@ -55,6 +55,26 @@ def test_the_layout_reads_every_choice_off_the_latent_parameters():
         values = np.log(layout.shares) + gumbel
         read = [int(values[a:b].argmax()) for a, b in itertools.pairwise(starts)]
         assert read == [getattr(person, name) for name in choices]
+
+
+def test_the_layout_reads_every_number_off_the_latent_parameters():
+    layout, knots = number_layout(129), np.linspace(0, 1, 129)
+    numbers = [trait.name for trait in traits() if "choices" not in trait.metadata]
+    people = [sample_identity(4, index) for index in range(150)]
+    scores = np.stack([latent_parameters(person) for person in people]) @ layout.directions.T
+    ranks = np.vectorize(NormalDist().cdf)(scores)
+    read = np.stack([np.interp(ranks[:, k], knots, layout.quantiles[k]) for k in range(len(numbers))], 1)
+    for k, name in enumerate(numbers):
+        truth = np.array([getattr(person, name) for person in people])
+        truth = truth ** (1 / 2.2) if name.endswith(("_r", "_g", "_b")) else truth
+        assert np.corrcoef(truth, read[:, k])[0, 1] > 0.97, name
+    white = read @ layout.whitening
+    assert np.abs(white.mean(axis=0)).max() < 0.4
+    assert np.abs(np.corrcoef(white.T) - np.eye(len(numbers))).mean() < 0.08
+    # Brightness of a wall and its hue are told apart, though its red, green and blue rise together.
+    red, green = (numbers.index(f"back_{channel}") for channel in "rg")
+    assert np.corrcoef(read[:, red], read[:, green])[0, 1] > 0.7
+    assert abs(np.corrcoef(white[:, red], white[:, green])[0, 1]) < 0.3
 
 
 def test_choices_can_be_read_off_their_scores():

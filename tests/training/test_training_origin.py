@@ -11,8 +11,9 @@ from ssgan_core import cameras
 from ssgan_core.checkpoints import load_model, save_model, write_tensors
 from ssgan_core.config import load_config
 from ssgan_core.errors import SsganError
-from ssgan_core.heads.latent import ChoiceLayout
+from ssgan_core.heads.latent import ChoiceLayout, NumberLayout
 from ssgan_core.layers import resize_bilinear, up2
+from ssgan_core.model.traits import KNOTS
 from ssgan_core.parts import PORTRAIT, PartSchema
 from ssgan_core.synthesis import load_generator
 from ssgan_core.training import runs
@@ -125,6 +126,58 @@ def test_a_model_that_was_told_z_alone_learns_to_hear_choices(heads, begun, tmp_
     )
     with pytest.raises(SsganError, match=r"model\.choices is 2 in .*, but 0 in the recipe"):
         FromModel.open(tmp_path / "first").fill(fresh())
+
+
+def told_two_numbers(monkeypatch):
+    ranks = np.linspace(-1, 1, KNOTS, dtype=np.float32)
+    layout = NumberLayout(np.ones((2, 1), np.float32), np.stack([ranks, -ranks]), np.eye(2, dtype=np.float32))
+    monkeypatch.setattr("ssgan_core.training.warmup.number_layout", lambda knots: layout)
+
+
+def test_a_model_of_w_alone_draws_the_same_with_longer_codes(begun):
+    plain, longer = fresh(), fresh({"traits": 2})
+    for state in (plain, longer):
+        FromModel.open(begun).fill(state)
+    before, after = look(plain.generator), look(longer.generator)
+    for name in ("image", "mask", "depth"):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name))
+
+
+def test_traits_are_learnt_alone(heads, begun, tmp_path, monkeypatch):
+    told_two_numbers(monkeypatch)
+    settings = {"kimg": 0.008, "exchange_weight": 1.0, "critic_weight": 0.1}
+    config = recipe(None, {"traits": 2}, warmup_kimg=0.008, traits_alone=True, **settings)
+    result = train(heads, config, tmp_path / "run", device=CPU, origin=FromModel.open(begun))
+    untouched, found = fresh({"traits": 2}), load_model(result.model).tensors
+    FromModel.open(begun).fill(untouched)
+    for name, before in untouched.generator.state_dict().items():
+        if name.endswith(".styles.weight"):
+            assert torch.equal(found[name][:, :16], before[:, :16]), name
+            assert not before[:, 16:].any()
+            assert found[name][:, 16:].any(), name
+        elif name not in ("mapping.mean", "shell_width") and not name.startswith("mapping.traits."):
+            assert torch.equal(found[name], before), name
+    assert found["mapping.traits.directions"][:, 0].tolist() == [1, 1]
+    # Who begins with such a model needs no truth; and cannot go back.
+    later = recipe(None, {"traits": 2}, kimg=0.004)
+    train(heads, later, tmp_path / "later", device=CPU, origin=FromModel.open(tmp_path / "run"))
+    with pytest.raises(SsganError, match=r"model\.traits is 2 in .*, but 0 in the recipe"):
+        FromModel.open(tmp_path / "run").fill(fresh())
+
+
+def test_traits_that_nobody_described_or_that_are_others(heads, tmp_path, monkeypatch):
+    def begin(name, **settings):
+        train(heads, recipe(None, {"traits": 3}, **settings), tmp_path / name, device=CPU)
+
+    with pytest.raises(SsganError, match=r"model\.traits is 3, but neither data nor first weights say"):
+        begin("random")
+    with pytest.raises(SsganError, match="have 1 generating parameters, those of this version 170"):
+        begin("count", warmup_kimg=0.004)
+    with pytest.raises(SsganError, match=r"traits_alone keeps what first weights know"):
+        begin("alone", warmup_kimg=0.004, traits_alone=True)
+    told_two_numbers(monkeypatch)
+    with pytest.raises(SsganError, match=r"model\.traits is 3, but the data's heads have 2 numbers"):
+        begin("others", warmup_kimg=0.004)
 
 
 def test_a_model_without_details_begins_to_paint_them(heads, begun, tmp_path):
