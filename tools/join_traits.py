@@ -1,0 +1,99 @@
+"""Put what small pictures taught of traits into the larger model that the run began with.
+
+    ssgan train DATA --config default --init LARGE --set training.traits_alone=true --set model.resolution=64 ...
+    python tools/join_traits.py LARGE RUN traits.safetensors
+    ssgan train DATA --config default --init traits.safetensors ...
+
+Traits are learnt from small pictures many times faster. `training.traits_alone` changes nothing but the weights that
+codes' traits are multiplied with, which fit pictures of any size; but smaller pictures lack the finest details, and
+what was grown from them again would have to learn these once more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch import Tensor
+
+from ssgan_core.checkpoints import ModelFile, load_model, save_model
+from ssgan_core.errors import SsganError
+from ssgan_core.synthesis import find_model
+
+_OF_SIZES = ("resolution", "render_resolution", "part_resolution", "detail_octaves")
+_OF_TRAITS = ("mapping.traits.", "mapping.mean", "mapping.choice_means")
+# Other pictures have other layouts, details and shells.
+_OWN = ("parts.layout_prior", "details.", "shell_width")
+
+
+def main(
+    large: Annotated[Path, typer.Argument(help="Model file or run folder that the other run began with.")],
+    small: Annotated[Path, typer.Argument(help="Run of training.traits_alone, or one of its models.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors to write.")],
+) -> None:
+    """Check that nothing but traits was learnt, then write."""
+    try:
+        join(find_model(large), find_model(small), out)
+    except SsganError as error:
+        print(f"error: {error.message}\n{error.hint}")
+        raise typer.Exit(1) from error
+    print(f"wrote {out}")
+
+
+def join(large_path: Path, small_path: Path, out: Path) -> None:
+    """Write the large model with the small one's traits.
+
+    Raises:
+        SsganError: a file is damaged, the small model tells no traits, or it differs from the large one in more.
+    """
+    large, small = load_model(large_path), load_model(small_path)
+    theirs, ours = _settings(large, large_path), _settings(small, small_path)
+    if not ours.get("traits"):
+        raise SsganError(
+            f"{small_path} tells no traits", "train it with model.traits and training.traits_alone"
+        )
+    odd = [key for key in ours if key not in (*_OF_SIZES, "traits") and ours[key] != theirs.get(key)]
+    if odd:
+        raise SsganError(
+            f"model.{odd[0]} is {ours[odd[0]]} in {small_path}, but {theirs.get(odd[0])} in {large_path}"
+        )
+    width = theirs["latent"] + theirs.get("traits", 0)
+    tensors = dict(large.tensors)
+    for name, found in small.tensors.items():
+        if name.startswith(_OWN):
+            continue
+        if name.startswith(_OF_TRAITS):
+            tensors[name] = found
+            continue
+        known = large.tensors.get(name)
+        if name.endswith(".styles.weight"):
+            tensors[name] = found
+            # The last numbers of the codes are traits; weights are divided by the root of the codes' width.
+            known = None if known is None else known * (found.shape[1] / width) ** 0.5
+            found = found[:, : theirs["latent"]]
+            known = None if known is None else known[:, : theirs["latent"]]
+        if known is None or not _same(found, known):
+            raise SsganError(
+                f"{small_path} changed '{name}', which is no trait", "train it with training.traits_alone"
+            )
+    metadata = dict(large.metadata)
+    metadata["config"] = {**metadata["config"], "model": {**theirs, "traits": ours["traits"]}}
+    metadata["images_seen"] = small.metadata["images_seen"]
+    save_model(out, tensors, metadata)
+
+
+def _settings(model: ModelFile, path: Path) -> dict[str, Any]:
+    try:
+        return model.metadata["config"]["model"]
+    except (KeyError, TypeError) as error:
+        raise SsganError(f"{path} does not say which generator it holds") from error
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one.float(), other.float(), rtol=1e-5, atol=1e-7)
+
+
+if __name__ == "__main__":
+    typer.run(main)
