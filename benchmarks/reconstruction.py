@@ -112,6 +112,8 @@ def known_codes(generator: Generator, identity: Identity) -> Codes:
         )
     noise = torch.Generator().manual_seed(identity.index)
     z = known_z(parameters, torch.tensor([False]), latent, noise)
+    if generator.config.backdrop:
+        z[:, -generator.config.backdrop :] = 0  # nobody said what lies behind: its mean
     with torch.inference_mode():
         return generator.map(z)
 

@@ -71,12 +71,12 @@ class PartStyles(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         return torch.einsum("bgw,gwo->bgo", codes, self.weight * self.scale) + self.bias
 
-    def learn_last(self, count: int) -> None:
-        """Learn from now on only how the last numbers of the codes change styles."""
+    def learn_beyond(self, count: int) -> None:
+        """Learn from now on only how those of the codes' numbers change styles that come after the first `count`."""
         self.bias.requires_grad_(False)
         self.weight.requires_grad_(True)
         learns = torch.zeros_like(self.weight[:1, :, :1])
-        learns[:, learns.shape[1] - count :] = 1
+        learns[:, count:] = 1
         self.weight.register_hook(lambda gradient: gradient * learns)
 
 

@@ -5,8 +5,8 @@
     ssgan train DATA --config default --init traits.safetensors ...
 
 Traits are learnt from small pictures many times faster. `training.traits_alone` changes nothing but the weights that
-codes' traits are multiplied with, which fit pictures of any size; but smaller pictures lack the finest details, and
-what was grown from them again would have to learn these once more.
+what codes tell beside w is multiplied with, which fit pictures of any size; but smaller pictures lack the finest
+details, and what was grown from them again would have to learn these once more.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ssgan_core.errors import SsganError
 from ssgan_core.synthesis import find_model
 
 _OF_SIZES = ("resolution", "render_resolution", "part_resolution", "detail_octaves")
+_OF_CODES = ("traits", "backdrop")
 _OF_TRAITS = ("mapping.traits.", "mapping.mean", "mapping.choice_means")
 # Other pictures have other layouts, details and shells.
 _OWN = ("parts.layout_prior", "details.", "shell_width")
@@ -54,12 +55,11 @@ def join(large_path: Path, small_path: Path, out: Path) -> None:
         raise SsganError(
             f"{small_path} tells no traits", "train it with model.traits and training.traits_alone"
         )
-    odd = [key for key in ours if key not in (*_OF_SIZES, "traits") and ours[key] != theirs.get(key)]
+    odd = [key for key in ours if key not in (*_OF_SIZES, *_OF_CODES) and ours[key] != theirs.get(key)]
     if odd:
         raise SsganError(
             f"model.{odd[0]} is {ours[odd[0]]} in {small_path}, but {theirs.get(odd[0])} in {large_path}"
         )
-    width = theirs["latent"] + theirs.get("traits", 0)
     tensors = dict(large.tensors)
     for name, found in small.tensors.items():
         if name.startswith(_OWN):
@@ -70,16 +70,15 @@ def join(large_path: Path, small_path: Path, out: Path) -> None:
         known = large.tensors.get(name)
         if name.endswith(".styles.weight"):
             tensors[name] = found
-            # The last numbers of the codes are traits; weights are divided by the root of the codes' width.
-            known = None if known is None else known * (found.shape[1] / width) ** 0.5
+            if known is not None:  # weights are divided by the root of the codes' width
+                known = known[:, : theirs["latent"]] * (found.shape[1] / known.shape[1]) ** 0.5
             found = found[:, : theirs["latent"]]
-            known = None if known is None else known[:, : theirs["latent"]]
         if known is None or not _same(found, known):
             raise SsganError(
                 f"{small_path} changed '{name}', which is no trait", "train it with training.traits_alone"
             )
     metadata = dict(large.metadata)
-    metadata["config"] = {**metadata["config"], "model": {**theirs, "traits": ours["traits"]}}
+    metadata["config"] = {**metadata["config"], "model": {**theirs, **{key: ours[key] for key in _OF_CODES}}}
     metadata["images_seen"] = small.metadata["images_seen"]
     save_model(out, tensors, metadata)
 

@@ -24,6 +24,8 @@ class ModelConfig:
             It takes training with truth, and must be the number that the data's heads have.
         traits: a head's numbers (lengths, shares, colours) that z holds and every code tells beside w; 0 = w alone.
             As with choices.
+        backdrop: z's last numbers, which say in known heads what lies behind them, told beside w and traits to the
+            background alone; 0 = none, and backgrounds that no parameter tells are drawn as their average.
         part_width: channels of the part generators' shape and texture layers.
         base_layers: layers modulated by the code that all parts share.
         shape_layers: layers after them modulated by the part's shape code, up to the opacity.
@@ -58,6 +60,7 @@ class ModelConfig:
     mapping_layers: int = 2
     choices: int = 0
     traits: int = 0
+    backdrop: int = 0
     part_width: int = 64
     base_layers: int = 2
     shape_layers: int = 3
@@ -96,9 +99,13 @@ class ModelConfig:
             "frequencies upsampler_width background_layers"
         )
         _require_positive(self, "model", counts)
-        for name in ("choices", "traits"):
+        for name in ("choices", "traits", "backdrop"):
             count = getattr(self, name)
             _require(0 <= count <= 4096, f"model.{name} must lie between 0 and 4096, got {count}")
+        _require(
+            self.backdrop <= self.latent,
+            f"model.backdrop {self.backdrop} is more than model.latent {self.latent}: they are z's last numbers",
+        )
         _require(self.features >= 3, f"model.features must be at least 3 (the RGB), got {self.features}")
         _require(
             self.depth_layers >= 2, "model.depth_layers must be at least 2: one shared, one of the part's own"
@@ -143,7 +150,12 @@ class ModelConfig:
 
     @property
     def code_width(self) -> int:
-        """Width of every code: w, then traits."""
+        """Width of every code: w, then traits, then what lies behind."""
+        return self.part_code_width + self.backdrop
+
+    @property
+    def part_code_width(self) -> int:
+        """How many of a code's numbers foreground parts read."""
         return self.latent + self.traits
 
 
@@ -198,8 +210,8 @@ class TrainingConfig:
             how surely they are told apart is a loss with this weight. The critic learns at the discriminator's rate.
         keep_shapes: whether shapes and codes stay those of the first weights (--init), and how parts look is all that
             is learnt, on outlines as sharp as they are drawn (model.outline_sharpness).
-        traits_alone: whether all weights stay those of the first weights (--init) but those that codes' traits are
-            multiplied with (model.traits).
+        traits_alone: whether all weights stay those of the first weights (--init) but those that what codes tell beside
+            w is multiplied with (model.traits, model.backdrop).
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
         mixing: probability that a sample mixes the part codes of two heads.
         r1_interval: steps between two R1 penalties.

@@ -102,7 +102,9 @@ class Generator(nn.Module):
         self.config = config
         self.schema = schema.united() if config.parts == "one" else schema
         limits = loosened(self.schema) if config.depth_trunk == "shape" else self.schema
-        self.mapping = Mapping(config.latent, config.mapping_layers, config.choices, config.traits)
+        self.mapping = Mapping(
+            config.latent, config.mapping_layers, config.choices, config.traits, config.backdrop
+        )
         self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)
         self.upsampler = Upsampler(config)
@@ -145,11 +147,11 @@ class Generator(nn.Module):
         self.parts.keep_shapes()
 
     def learn_traits_alone(self) -> None:
-        """Learn nothing from now on but what the traits in the codes change."""
+        """Learn nothing from now on but what codes tell beside w."""
         self.requires_grad_(False)
         for module in self.modules():
             if isinstance(module, PartStyles):
-                module.learn_last(self.config.traits)
+                module.learn_beyond(self.config.latent)
 
     def set_shell_width(self, width: float) -> None:
         """Set the shells' Gaussian width in world units; a shell is never thinner than one texel of its maps."""

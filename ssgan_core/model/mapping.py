@@ -7,36 +7,41 @@ from torch import Tensor, nn
 
 from ssgan_core.layers import EqualLinear, leaky_relu
 from ssgan_core.model.choices import Choices
-from ssgan_core.model.traits import Traits
+from ssgan_core.model.traits import LOUDNESS, Traits
 
 _MEASURED = 32768  # of which 30 choose what one in a thousand does
 _SPEED = 0.01
 
 
 class Mapping(nn.Module):
-    """z [B, latent] -> codes [B, latent + traits]: w of slow layers after a normalisation of z, as in StyleGAN2, then
-    the head's traits as they are.
+    """z [B, latent] -> codes [B, latent + traits + backdrop]: w of slow layers after a normalisation of z, as in
+    StyleGAN2, then the head's traits and the last of z as they are.
 
     Attributes:
-        mean: of codes [latent + traits], as `measure` found it.
-        choice_means: [choices, latent + traits] means of codes less `mean` of those that chose each option. Groups of
+        mean: of codes, as `measure` found it.
+        choice_means: [choices, codes] means of codes less `mean` of those that chose each option. Groups of
             options are independent, so the mean of those that chose several is the sum.
 
     Args:
         choices: options among which z chooses, told to the first layer beside z (see Choices); 0 = z alone.
-        traits: numbers of a head that z holds (see Traits); 0 = codes are w alone.
+        traits: numbers of a head that z holds (see Traits).
+        backdrop: how many of z's last numbers codes tell.
     """
 
-    def __init__(self, latent: int, layers: int, choices: int = 0, traits: int = 0) -> None:
+    def __init__(
+        self, latent: int, layers: int, choices: int = 0, traits: int = 0, backdrop: int = 0
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EqualLinear(latent, latent, lr_multiplier=_SPEED) for _ in range(layers))
         self.choices = Choices(choices, latent) if choices else None
         self.from_choices = EqualLinear(choices, latent, lr_multiplier=_SPEED) if choices else None
         self.traits = Traits(traits, latent) if traits else None
-        self.register_buffer("mean", torch.zeros(latent + traits))
+        self.backdrop = backdrop
+        width = latent + traits + backdrop
+        self.register_buffer("mean", torch.zeros(width))
         self.mean: Tensor
         if choices:
-            self.register_buffer("choice_means", torch.zeros(choices, latent + traits))
+            self.register_buffer("choice_means", torch.zeros(choices, width))
             self.choice_means: Tensor
 
     def forward(self, z: Tensor, psi: float = 1.0) -> Tensor:
@@ -54,10 +59,12 @@ class Mapping(nn.Module):
             w = leaky_relu(layer(w))
         if self.traits is not None:
             w = torch.cat([w, self.traits(z).to(w.dtype)], dim=1)
+        if self.backdrop:
+            w = torch.cat([w, LOUDNESS * z[:, -self.backdrop :].to(w.dtype)], dim=1)
         return w if psi == 1 else torch.lerp(self._centre(z).expand_as(w), w.float(), psi)
 
     def _centre(self, z: Tensor) -> Tensor:
-        """The mean that truncation pulls towards, [latent + traits] or one for each z."""
+        """The mean that truncation pulls towards, one for all or one for each z."""
         if self.choices is None:
             return self.mean
         with torch.autocast(z.device.type, enabled=False):

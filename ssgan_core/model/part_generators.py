@@ -45,6 +45,7 @@ class PartGenerators(nn.Module):
 
     Attributes:
         size: side S; the configured one at first. Another may be set at any time.
+        code_width: how many of a code's numbers are read.
         least_sparse: side from which on texels that nobody sees are left out.
         shapes_kept: whether opacities and depths no longer learn.
     """
@@ -56,7 +57,8 @@ class PartGenerators(nn.Module):
         self.shapes_kept = False
         sheets = [part for part in schema.foreground for _ in range(config.sheets)]
         count = len(sheets)
-        codes, width = config.code_width, config.part_width
+        codes, width = config.part_code_width, config.part_width
+        self.code_width = codes
         self.size = config.part_resolution
         self.least_sparse = _LEAST_TEXELS * config.highest_frequency
         self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
@@ -103,8 +105,9 @@ class PartGenerators(nn.Module):
         self.layout_prior.copy_(log_odds)
 
     def forward(self, codes: Codes) -> tuple[Tensor, Tensor, Tensor]:
-        shape, texture = self._of_sheets(codes.shape).float(), self._of_sheets(codes.texture[:, 1:]).float()
-        base = codes.base[:, None].expand(-1, shape.shape[1], -1).float()
+        shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
+        base = codes.base[:, None].expand(-1, shape.shape[1], -1)
+        base, shape, texture = (code[..., : self.code_width].float() for code in (base, shape, texture))
         trunk = modulated(self.base_layers, base) + modulated(self.shape_layers, shape)
         opacity = modulated([self.to_opacity], shape)
         painting = modulated([*self.texture_layers, self.to_features], texture)

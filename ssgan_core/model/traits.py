@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 KNOTS = 129  # of a quantile function, at ranks from 0 to 1: one in thirty-three has its eyes closed
 # Louder than w, whose numbers have about variance 1: styles then follow traits within hundreds of steps, not thousands.
-_LOUDNESS = 4.0
+LOUDNESS = 4.0
 
 
 class Traits(nn.Module):
@@ -52,4 +52,4 @@ class Traits(nn.Module):
             piece = places.detach().long().clamp(0, KNOTS - 2)
             quantiles = self.quantiles.float().T
             numbers = torch.lerp(quantiles.gather(0, piece), quantiles.gather(0, piece + 1), places - piece)
-            return _LOUDNESS * numbers @ self.whitening.float()
+            return LOUDNESS * numbers @ self.whitening.float()

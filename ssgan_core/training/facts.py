@@ -15,6 +15,7 @@ from ssgan_core.losses import real_mask_channels
 from ssgan_core.model.geometry import dome, texel_centres
 from ssgan_core.parts import PartSchema
 from ssgan_core.progress import Progress, silent
+from ssgan_core.training.backdrops import measured_waves
 from ssgan_core.training.data import TrainingSource
 
 _MASK_SIZE = 64
@@ -31,6 +32,7 @@ class DataFacts:
         layout: [K, S, S] log-odds of each part at its map's texels.
         image_spread, mask_spread: mean distance between two examples (see `pairwise_distance`).
         labels: [N, 25] cameras to draw from.
+        backdrops: [n, backdrops.NUMBERS] waves in what lies behind the sample's heads.
     """
 
     part_areas: Tensor
@@ -38,6 +40,7 @@ class DataFacts:
     image_spread: float
     mask_spread: float
     labels: Tensor
+    backdrops: Tensor
 
 
 def gather_facts(
@@ -54,11 +57,12 @@ def gather_facts(
         in_plane: whether part maps cover the frame of the picture, instead of a window in space.
     """
     schema, size = source.schema, min(_MASK_SIZE, source.resolution)
-    masks, images, labels = [], [], []
+    masks, images, labels, backdrops = [], [], [], []
     count, sample = source.sample()
     for done, (image, mask, label) in enumerate(sample, start=1):
         masks.append(real_mask_channels(torch.from_numpy(mask)[None], len(schema.parts), size, 0.0))
         images.append(torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1)
+        backdrops.append(measured_waves(images[-1], torch.from_numpy(mask)[None]))
         labels.append(label)
         progress(done, count)
     mask_batch, image_batch = torch.cat(masks), torch.cat(images)
@@ -70,6 +74,7 @@ def gather_facts(
         image_spread=pairwise_distance(image_batch),
         mask_spread=pairwise_distance(mask_batch),
         labels=torch.from_numpy(source.labels),
+        backdrops=torch.cat(backdrops),
     )
 
 

@@ -35,6 +35,7 @@ _CHOICES = "mapping.choices."  # which they are
 _OF_CHOICES = ("mapping.from_choices.", "mapping.choice_means")  # what was learnt of them
 _TRAITS = "mapping.traits."  # which they are
 _OF_CODES = ".styles.weight"  # [G, codes, outputs]
+_BACKGROUND = "background."  # reads whole codes
 _MEANS = ("mapping.mean", "mapping.choice_means")  # [..., codes]
 _DETAILS = "details."
 
@@ -90,7 +91,8 @@ class FromModel:
             _FREE
             | _SIZES
             | (set() if self.config.choices else {"choices"})
-            | (set() if self.config.traits else {"traits"})
+            | (set() if self.config.traits or self.config.backdrop else {"traits"})
+            | (set() if self.config.backdrop else {"backdrop"})
             | ({"detail_octaves"} if self._changes_details(state.generator.config) else set()),
         )
         wanted = state.generator.state_dict()
@@ -99,9 +101,10 @@ class FromModel:
             # The mapping begins with what it knew, and learns to listen to choices.
             found |= {name: t for name, t in wanted.items() if name.startswith(_CHOICES)}
             found |= {name: torch.zeros_like(t) for name, t in wanted.items() if name.startswith(_OF_CHOICES)}
-        if state.generator.config.traits and not self.config.traits:
+        if not self.config.traits:
             found |= {name: t for name, t in wanted.items() if name.startswith(_TRAITS)}
-            found |= _longer_codes(found, state.generator.config.code_width)
+        if self.config.code_width < state.generator.config.code_width:
+            found |= _longer_codes(found, state.generator.config)
         if self._changes_details(state.generator.config):
             fresh_details = {name: t for name, t in wanted.items() if name.startswith(_DETAILS)}
             found |= self._details(state.generator.config, found) or fresh_details
@@ -179,17 +182,18 @@ class FromCarry:
             state.adaptation = Adaptation(carry.augmentation)
 
 
-def _longer_codes(found: dict[str, Tensor], width: int) -> dict[str, Tensor]:
-    """What depends on codes, for codes of more numbers, of which nothing is known yet."""
+def _longer_codes(found: dict[str, Tensor], wanted: ModelConfig) -> dict[str, Tensor]:
+    """What depends on codes, for codes of more numbers at their end, of which nothing is known yet."""
     longer = {}
     for name, tensor in found.items():
         if name.endswith(_OF_CODES):
+            width = wanted.code_width if name.startswith(_BACKGROUND) else wanted.part_code_width
             # Weights are divided by the root of the codes' width.
             grown = tensor.new_zeros(tensor.shape[0], width, tensor.shape[2])
             grown[:, : tensor.shape[1]] = tensor * (width / tensor.shape[1]) ** 0.5
             longer[name] = grown
         elif name in _MEANS:
-            longer[name] = F.pad(tensor, (0, width - tensor.shape[-1]))
+            longer[name] = F.pad(tensor, (0, wanted.code_width - tensor.shape[-1]))
     return longer
 
 

@@ -12,6 +12,7 @@ from ssgan_core.cameras import mirror_label
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
 from ssgan_core.model.critic import Pair
+from ssgan_core.training.backdrops import Backdrops
 from ssgan_core.training.data import Batch, TrainingSource
 from ssgan_core.training.ema import update_average
 from ssgan_core.training.exchange import EVERY, exchange_terms
@@ -48,7 +49,14 @@ class Trainer:
         self.phases = Phases(config, state.generator, state.discriminator, source.has_depth, device)
         self.labels = _with_mirrored(facts.labels) if config.data.mirror else facts.labels
         self.warmup = (
-            Warmup(self.phases, source.parameter_count(), facts.part_areas, self.labels, state.critic)
+            Warmup(
+                self.phases,
+                source.parameter_count(),
+                facts.part_areas,
+                self.labels,
+                state.critic,
+                Backdrops(facts.backdrops) if config.model.backdrop else None,
+            )
             if config.training.uses_truth
             else None
         )

@@ -24,6 +24,7 @@ from ssgan_core.model.codes import Codes
 from ssgan_core.model.critic import Critic, Pair
 from ssgan_core.model.generator import Output
 from ssgan_core.model.traits import KNOTS
+from ssgan_core.training.backdrops import NUMBERS, Backdrops
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
@@ -67,6 +68,7 @@ class Warmup:
         parameter_count: how many generating parameters the batches carry.
         part_areas: [K + 1] mean area of each part, for the class balance.
         labels: [N, 25] the data's cameras.
+        backdrops: read what lies behind heads; None where the recipe does not tell it.
 
     Raises:
         SsganError: z has no room for so many parameters.
@@ -79,12 +81,14 @@ class Warmup:
         part_areas: Tensor,
         labels: Tensor,
         critic: Critic | None = None,
+        backdrops: Backdrops | None = None,
     ) -> None:
         # A generator that no camera turns must be told in z which way a head is seen.
         self.pose = None if phases.generator.has_depth else PoseScores(labels)
         _check_room(phases.config, parameter_count)
         self.phases = phases
         self.critic = critic
+        self.backdrops = backdrops
         balance = part_areas.clamp(min=1e-4).rsqrt()
         names = phases.generator.schema.names
         untold = [names.index(name) for name in _UNTOLD if name in names]
@@ -119,7 +123,7 @@ class Warmup:
         return Reconstruction(terms, loss, output, pair)
 
     def codes(self, batch: Batch, views: int, rng: torch.Generator) -> Codes:
-        """Codes of known heads: z is the parameters, whether it is seen mirrored, and noise.
+        """Codes of known heads: z is the parameters, whether it is seen mirrored, noise, and what lies behind.
 
         Without lifting z also says from which side.
 
@@ -130,6 +134,8 @@ class Warmup:
         assert batch.parameters is not None  # the recipe has a warm-up, so the source sends them
         parameters, mirrored = batch.parameters[::views], batch.mirrored[::views]
         z = known_z(parameters, mirrored, self.phases.config.model.latent, rng)
+        if self.backdrops is not None:
+            z[:, -NUMBERS:] = self.backdrops.numbers(batch.normalised_images()[::views], batch.masks[::views])
         known = parameters.shape[1]
         seen_from = slice(known + 1, known + 3)
         if self.pose is not None:
@@ -246,10 +252,17 @@ def _check_parameters(config: Config, parameter_count: int, drawn: int) -> None:
 
 
 def _check_room(config: Config, parameter_count: int) -> None:
-    if known_numbers(config, parameter_count) > config.model.latent:
+    model = config.model
+    if model.backdrop not in (0, NUMBERS):
         raise SsganError(
-            f"model.latent {config.model.latent} is too small for {parameter_count} generating parameters"
-            + (" and a pose" if config.model.lifting == "none" else "")
+            f"model.backdrop is {model.backdrop}, but what lies behind heads is told by {NUMBERS} numbers",
+            f"--set model.backdrop={NUMBERS}",
+        )
+    if known_numbers(config, parameter_count) + model.backdrop > model.latent:
+        raise SsganError(
+            f"model.latent {model.latent} is too small for {parameter_count} generating parameters"
+            + (" and a pose" if model.lifting == "none" else "")
+            + (f" and {NUMBERS} numbers of what lies behind" if model.backdrop else "")
         )
 
 
