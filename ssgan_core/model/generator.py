@@ -124,6 +124,8 @@ class Generator(nn.Module):
         self.dome: Tensor
         self.frontal: Tensor
         self.shell_width: Tensor
+        for styles in self._styles():  # what codes tell beside w is loud, and begins unheard
+            torch.nn.init.zeros_(styles.weight[:, config.latent :])
         self.render_side = config.render_resolution
         self.set_shell_width(config.shell_width)
 
@@ -149,9 +151,11 @@ class Generator(nn.Module):
     def learn_traits_alone(self) -> None:
         """Learn nothing from now on but what codes tell beside w."""
         self.requires_grad_(False)
-        for module in self.modules():
-            if isinstance(module, PartStyles):
-                module.learn_beyond(self.config.latent)
+        for styles in self._styles():
+            styles.learn_beyond(self.config.latent)
+
+    def _styles(self) -> list[PartStyles]:
+        return [module for module in self.modules() if isinstance(module, PartStyles)]
 
     def set_shell_width(self, width: float) -> None:
         """Set the shells' Gaussian width in world units; a shell is never thinner than one texel of its maps."""

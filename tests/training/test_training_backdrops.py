@@ -109,6 +109,9 @@ def test_the_background_alone_hears_of_it():
     more[-NUMBERS:] = 1
     changed = Codes(codes.base + more, codes.shape + more, codes.texture + more)
     before, after = generator.part_maps(codes), generator.part_maps(changed)
+    assert torch.equal(before.background, after.background)  # at first not even that
+    torch.nn.init.normal_(generator.background.layers[0].styles.weight)
+    before, after = generator.part_maps(codes), generator.part_maps(changed)
     assert torch.equal(before.features, after.features)
     assert torch.equal(before.depth, after.depth)
     assert not torch.allclose(before.background, after.background)
