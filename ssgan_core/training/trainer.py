@@ -144,9 +144,7 @@ class Trainer:
         with self.phases.autocast():
             loss, right = critic.loss(pair)
         loss.backward()
-        for group in optimiser.param_groups:
-            group["lr"] = self.schedule.critic_lr(self.state.images)
-        self._update(optimiser)
+        self._update(optimiser, self.schedule.critic_lr(self.state.images))
         return {"loss_critic": loss, "critic_right": right}
 
     def _exchange(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
@@ -172,22 +170,32 @@ class Trainer:
 
     def _update_generator(self) -> None:
         state = self.state
-        lr = self.schedule.generator_lr(state.images)
-        for group in state.generator_optimiser.param_groups:
-            group["lr"] = lr * (self.schedule.mapping_speed(state.images) if group["mapping"] else 1)
-        self._update(state.generator_optimiser)
+        self._update(
+            state.generator_optimiser,
+            self.schedule.generator_lr(state.images),
+            mapping_speed=self.schedule.mapping_speed(state.images),
+        )
 
     def _update_discriminator(self, alongside: Sequence[Tensor] = ()) -> None:
-        for group in self.state.discriminator_optimiser.param_groups:
-            group["lr"] = self.schedule.discriminator_lr(self.state.images)
-        self._update(self.state.discriminator_optimiser, alongside)
+        lr = self.schedule.discriminator_lr(self.state.images)
+        self._update(self.state.discriminator_optimiser, lr, alongside)
 
-    def _update(self, optimiser: torch.optim.Adam, alongside: Sequence[Tensor] = ()) -> None:
+    def _update(
+        self,
+        optimiser: torch.optim.Adam,
+        lr: float,
+        alongside: Sequence[Tensor] = (),
+        mapping_speed: float = 1.0,
+    ) -> None:
         """Take the step with the ranks' mean gradients, unless one is not finite.
 
         Args:
+            lr: learning rate of the step.
             alongside: what else the ranks average, in the same reduction.
+            mapping_speed: the mapping's rate in terms of the others'.
         """
+        for group in optimiser.param_groups:
+            group["lr"] = lr * (mapping_speed if group.get("mapping") else 1.0)
         gradients = [
             p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None
         ]
