@@ -75,7 +75,7 @@ def make_trainer(config: Config, device: torch.device) -> Trainer:
         image_spread=1.0,
         mask_spread=1.0,
         labels=labels(64),
-        backdrops=torch.zeros(2, NUMBERS),
+        backdrops=torch.zeros(2, NUMBERS) if config.model.backdrop else None,
     )
     state = TrainingState.create(config, PORTRAIT, device)
     state.generator.parts.layout_prior.copy_(facts.layout)

@@ -12,15 +12,16 @@ details, and what was grown from them again would have to learn these once more.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 from torch import Tensor
 
-from ssgan_core.checkpoints import ModelFile, load_model, save_model
+from ssgan_core.checkpoints import save_model
+from ssgan_core.config import config_to_json
 from ssgan_core.errors import SsganError
-from ssgan_core.synthesis import find_model
+from ssgan_core.training.origin import FromModel
 
 _OF_SIZES = ("resolution", "render_resolution", "part_resolution", "detail_octaves")
 _OF_CODES = ("traits", "backdrop")
@@ -36,7 +37,7 @@ def main(
 ) -> None:
     """Check that nothing but traits was learnt, then write."""
     try:
-        join(find_model(large), find_model(small), out)
+        join(large, small, out)
     except SsganError as error:
         print(f"error: {error.message}\n{error.hint}")
         raise typer.Exit(1) from error
@@ -49,45 +50,38 @@ def join(large_path: Path, small_path: Path, out: Path) -> None:
     Raises:
         SsganError: a file is damaged, the small model tells no traits, or it differs from the large one in more.
     """
-    large, small = load_model(large_path), load_model(small_path)
-    theirs, ours = _settings(large, large_path), _settings(small, small_path)
-    if not ours.get("traits"):
+    large, small = FromModel.open(large_path), FromModel.open(small_path)
+    theirs, ours = config_to_json(large.config), config_to_json(small.config)
+    if not small.config.traits:
         raise SsganError(
             f"{small_path} tells no traits", "train it with model.traits and training.traits_alone"
         )
-    odd = [key for key in ours if key not in (*_OF_SIZES, *_OF_CODES) and ours[key] != theirs.get(key)]
+    odd = [key for key in ours if key not in (*_OF_SIZES, *_OF_CODES) and ours[key] != theirs[key]]
     if odd:
         raise SsganError(
-            f"model.{odd[0]} is {ours[odd[0]]} in {small_path}, but {theirs.get(odd[0])} in {large_path}"
+            f"model.{odd[0]} is {ours[odd[0]]} in {small_path}, but {theirs[odd[0]]} in {large_path}"
         )
-    tensors = dict(large.tensors)
-    for name, found in small.tensors.items():
+    tensors = dict(large.model.tensors)
+    for name, found in small.model.tensors.items():
         if name.startswith(_OWN):
             continue
         if name.startswith(_OF_TRAITS):
             tensors[name] = found
             continue
-        known = large.tensors.get(name)
+        known = large.model.tensors.get(name)
         if name.endswith(".styles.weight"):
             tensors[name] = found
             if known is not None:  # weights are divided by the root of the codes' width
-                known = known[:, : theirs["latent"]] * (found.shape[1] / known.shape[1]) ** 0.5
-            found = found[:, : theirs["latent"]]
+                known = known[:, : large.config.latent] * (found.shape[1] / known.shape[1]) ** 0.5
+            found = found[:, : large.config.latent]
         if known is None or not _same(found, known):
             raise SsganError(
                 f"{small_path} changed '{name}', which is no trait", "train it with training.traits_alone"
             )
-    metadata = dict(large.metadata)
+    metadata = dict(large.model.metadata)
     metadata["config"] = {**metadata["config"], "model": {**theirs, **{key: ours[key] for key in _OF_CODES}}}
-    metadata["images_seen"] = small.metadata["images_seen"]
+    metadata["images_seen"] = small.model.metadata["images_seen"]
     save_model(out, tensors, metadata)
-
-
-def _settings(model: ModelFile, path: Path) -> dict[str, Any]:
-    try:
-        return model.metadata["config"]["model"]
-    except (KeyError, TypeError) as error:
-        raise SsganError(f"{path} does not say which generator it holds") from error
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -7,9 +7,11 @@ scores of which the largest (after adding the choice's log share) decides, and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import Field, dataclass
 from functools import lru_cache
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -49,17 +51,12 @@ class ChoiceLayout:
 def choice_layout() -> ChoiceLayout:
     """The options of all traits that are choices, in the order of `traits`."""
     population = _population()
-    scores = np.linalg.inv(population.whitening).T
-    directions, shares, groups, column = [], [], [], 0
-    for trait in traits():
-        if trait.name not in population.shares:
-            column += 1
-            continue
-        options = population.shares[trait.name]
-        directions.append(scores[column : column + len(options)])
-        groups += [len(shares)] * len(options)
-        shares.append(options)
-        column += len(options)
+    directions, shares, groups = [], [], []
+    for trait, rows in _score_directions(population):
+        if trait.name in population.shares:
+            directions.append(rows)
+            groups += [len(shares)] * len(rows)
+            shares.append(population.shares[trait.name])
     return ChoiceLayout(
         np.concatenate(directions).astype(np.float32),
         np.concatenate(shares).astype(np.float32),
@@ -86,20 +83,17 @@ class NumberLayout:
 def number_layout(knots: int) -> NumberLayout:
     """All traits that are numbers, in the order of `traits`; colours as sRGB, as pictures hold them."""
     population, people = _population(), _people()
-    scores = np.linalg.inv(population.whitening).T
-    directions, quantiles, columns, column = [], [], [], 0
-    for trait in traits():
+    directions, quantiles, columns = [], [], []
+    for trait, rows in _score_directions(population):
         if trait.name in population.shares:
-            column += len(population.shares[trait.name])
             continue
         values = np.array([getattr(person, trait.name) for person in people])
         if trait.name.endswith(("_r", "_g", "_b")):
             values = values ** (1 / 2.2)
         values = (values - values.mean()) / values.std()
-        directions.append(scores[column])
+        directions.append(rows[0])
         quantiles.append(np.quantile(values, np.linspace(0, 1, knots)))
         columns.append(values)
-        column += 1
     whitening = _whitening(np.stack(columns), _LEAST_VARIANCE_OF_NUMBERS)
     return NumberLayout(*(np.array(x, np.float32) for x in (directions, quantiles, whitening)))
 
@@ -138,6 +132,15 @@ def _population() -> _Population:
             scores[order] = _RANK_SCORES
             columns.append(scores)
     return _Population(values, shares, _whitening(np.stack(columns), _LEAST_VARIANCE))
+
+
+def _score_directions(population: _Population) -> Iterator[tuple[Field[Any], np.ndarray]]:
+    """Every trait with the rows [options, n], one for a number, along which latent parameters hold its scores."""
+    scores, column = np.linalg.inv(population.whitening).T, 0
+    for trait in traits():
+        width = len(population.shares.get(trait.name, (0,)))
+        yield trait, scores[column : column + width]
+        column += width
 
 
 def _whitening(columns: np.ndarray, least: float) -> np.ndarray:

@@ -125,7 +125,7 @@ class Generator(nn.Module):
         self.frontal: Tensor
         self.shell_width: Tensor
         for styles in self._styles():  # what codes tell beside w is loud, and begins unheard
-            torch.nn.init.zeros_(styles.weight[:, config.latent :])
+            nn.init.zeros_(styles.weight[:, config.latent :])
         self.render_side = config.render_resolution
         self.set_shell_width(config.shell_width)
 

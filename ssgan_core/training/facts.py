@@ -32,7 +32,7 @@ class DataFacts:
         layout: [K, S, S] log-odds of each part at its map's texels.
         image_spread, mask_spread: mean distance between two examples (see `pairwise_distance`).
         labels: [N, 25] cameras to draw from.
-        backdrops: [n, backdrops.NUMBERS] waves in what lies behind the sample's heads.
+        backdrops: [n, backdrops.NUMBERS] waves in what lies behind the sample's heads; None if nobody asked.
     """
 
     part_areas: Tensor
@@ -40,7 +40,7 @@ class DataFacts:
     image_spread: float
     mask_spread: float
     labels: Tensor
-    backdrops: Tensor
+    backdrops: Tensor | None = None
 
 
 def gather_facts(
@@ -49,12 +49,14 @@ def gather_facts(
     mirror: bool,
     progress: Progress = silent,
     in_plane: bool = False,
+    with_backdrops: bool = False,
 ) -> DataFacts:
     """Measure the source's sample.
 
     Args:
         mirror: whether training shows portraits mirrored too.
         in_plane: whether part maps cover the frame of the picture, instead of a window in space.
+        with_backdrops: whether to measure what lies behind heads.
     """
     schema, size = source.schema, min(_MASK_SIZE, source.resolution)
     masks, images, labels, backdrops = [], [], [], []
@@ -62,7 +64,8 @@ def gather_facts(
     for done, (image, mask, label) in enumerate(sample, start=1):
         masks.append(real_mask_channels(torch.from_numpy(mask)[None], len(schema.parts), size, 0.0))
         images.append(torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1)
-        backdrops.append(measured_waves(images[-1], torch.from_numpy(mask)[None]))
+        if with_backdrops:
+            backdrops.append(measured_waves(images[-1], torch.from_numpy(mask)[None]))
         labels.append(label)
         progress(done, count)
     mask_batch, image_batch = torch.cat(masks), torch.cat(images)
@@ -74,7 +77,7 @@ def gather_facts(
         image_spread=pairwise_distance(image_batch),
         mask_spread=pairwise_distance(mask_batch),
         labels=torch.from_numpy(source.labels),
-        backdrops=torch.cat(backdrops),
+        backdrops=torch.cat(backdrops) if with_backdrops else None,
     )
 
 

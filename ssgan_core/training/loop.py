@@ -96,6 +96,7 @@ def train(
                 config.data.mirror,
                 measuring,
                 in_plane=config.model.lifting == "none",
+                with_backdrops=config.training.uses_truth and config.model.backdrop > 0,
             )
         )
         if not resumed:

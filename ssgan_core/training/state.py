@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -116,16 +117,12 @@ class TrainingState:
         Raises:
             SsganError: the recipe counts others.
         """
-        counted, options = self.generator.config.choices, len(layout.shares)
-        if counted != options:
-            raise SsganError(
-                f"model.choices is {counted}, but the data's heads choose among {options} options",
-                f"--set model.choices={options}",
-            )
-        described = [torch.from_numpy(x) for x in (layout.directions, layout.shares, layout.groups)]
-        for generator in (self.generator, self.average):
-            assert generator.mapping.choices is not None  # it has as many as the recipe counts
-            generator.mapping.choices.describe(*described)
+        self._tell(
+            "choices",
+            len(layout.shares),
+            "choose among {} options",
+            (layout.directions, layout.shares, layout.groups),
+        )
 
     def set_traits(self, layout: NumberLayout) -> None:
         """Tell codes which numbers of a head z holds.
@@ -133,16 +130,23 @@ class TrainingState:
         Raises:
             SsganError: the recipe counts others.
         """
-        counted, numbers = self.generator.config.traits, len(layout.directions)
-        if counted != numbers:
+        self._tell(
+            "traits",
+            len(layout.directions),
+            "have {} numbers",
+            (layout.directions, layout.quantiles, layout.whitening),
+        )
+
+    def _tell(self, what: str, count: int, phrase: str, layout: tuple[np.ndarray, ...]) -> None:
+        """Describe the mapping's choices or traits."""
+        counted = getattr(self.generator.config, what)
+        if counted != count:
             raise SsganError(
-                f"model.traits is {counted}, but the data's heads have {numbers} numbers",
-                f"--set model.traits={numbers}",
+                f"model.{what} is {counted}, but the data's heads {phrase.format(count)}",
+                f"--set model.{what}={count}",
             )
-        described = [torch.from_numpy(x) for x in (layout.directions, layout.quantiles, layout.whitening)]
         for generator in (self.generator, self.average):
-            assert generator.mapping.traits is not None  # it has as many as the recipe counts
-            generator.mapping.traits.describe(*described)
+            getattr(generator.mapping, what).describe(*(torch.from_numpy(x) for x in layout))
 
     def set_shell_width(self, width: float) -> None:
         """Set the shells' width in world units."""

@@ -55,7 +55,7 @@ class Trainer:
                 facts.part_areas,
                 self.labels,
                 state.critic,
-                Backdrops(facts.backdrops) if config.model.backdrop else None,
+                None if facts.backdrops is None else Backdrops(facts.backdrops),
             )
             if config.training.uses_truth
             else None
