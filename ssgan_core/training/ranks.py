@@ -186,8 +186,12 @@ def joined() -> Iterator[Ranks]:
     try:
         yield Ranks(rank, count, local_rank, local_count)
     except BaseException as error:
-        # The group is left as it is: the end of this process ends what the others wait for.
-        if not _first_to_fail(store):
+        first = _first_to_fail(store)
+        # What the others wait for ends with the group. Gloo's threads must not outlive this block: at the interpreter's
+        # end they may abort the process. NCCL may wait for work that the others never do, and is left to that end.
+        if not torch.cuda.is_available():
+            dist.destroy_process_group()
+        if not first:
             raise PeerFailed from error
         raise
     dist.destroy_process_group()

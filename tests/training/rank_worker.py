@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from recipes import recipe
 
 from ssgan_core.dataset.reader import PortraitDataset
@@ -89,7 +90,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     try:
         main(sys.argv[1], Path(sys.argv[2]))
-    except SsganError as error:
-        sys.exit(f"error: {error}")
-    except PeerFailed:
-        sys.exit(1)
+    except (SsganError, PeerFailed) as error:
+        # Gloo's threads abort a process, now and then, at whose end they run.
+        assert not dist.is_initialized() or torch.cuda.is_available(), "the failed rank is still in the group"
+        sys.exit(1 if isinstance(error, PeerFailed) else f"error: {error}")
