@@ -28,6 +28,8 @@ FORMAT = 1
 _JSON_KEY, _DIGEST_KEY = "ssgan", "sha256"
 _STATE_MAGIC = b"ssgan training state "
 _STATE_HEADER = _STATE_MAGIC + b"%4d\n" % FORMAT
+# Tensors that earlier versions wrote and nothing reads any more: means of codes by choice, to truncate towards.
+_OUTGROWN = {"mapping.choice_means"}
 _COPY_HINT = "it is damaged: copy it again, or use an earlier one"
 # What torch.load raises on content that is whole but not a plain state.
 _UNPICKLING_ERRORS = (
@@ -149,7 +151,7 @@ def read_tensors(path: Path, kind: str) -> ModelFile:
         raise SsganError(f"{path} does not match its sha256", _COPY_HINT)
     if metadata.get("kind") != kind:
         raise SsganError(f"{path} is a {metadata.get('kind')}, not a {kind}")
-    return ModelFile(tensors, metadata, digest)
+    return ModelFile({n: t for n, t in tensors.items() if n not in _OUTGROWN}, metadata, digest)
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

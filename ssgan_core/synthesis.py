@@ -112,7 +112,7 @@ def load_generator(path: Path, device: torch.device, backend: str = "auto") -> t
 
 
 def codes_from_seed(generator: Generator, seed: int, psi: float = 1.0) -> Codes:
-    """W+ codes of a seed (a batch of one), truncated by psi: 1 is all variety, 0 the mean head.
+    """W+ codes of a seed (a batch of one), truncated by psi (see Mapping): 1 is all variety, 0 the mean.
 
     They depend on the seed and the weights alone: the noise comes from a CPU generator of that seed, and no other
     portrait shares the batch.

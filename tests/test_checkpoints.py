@@ -130,6 +130,14 @@ def test_the_digest_is_the_identity_of_the_content(tmp_path):
     assert save_model(path, tensors(), {**METADATA, "recipe": 1}) != first
 
 
+def test_what_earlier_versions_kept_and_nothing_reads_is_left_out(tmp_path):
+    old = {**tensors(), "mapping.choice_means": torch.ones(3, 2)}
+    digest = save_model(tmp_path / "old.safetensors", old, {})
+    found = load_model(tmp_path / "old.safetensors")
+    assert set(found.tensors) == set(tensors())
+    assert found.sha256 == digest
+
+
 def test_loaded_tensors_do_not_depend_on_the_file(tmp_path):
     path = tmp_path / "m.safetensors"
     save_model(path, tensors(), METADATA)

@@ -25,7 +25,7 @@ from ssgan_core.training.origin import FromModel
 
 _OF_SIZES = ("resolution", "render_resolution", "part_resolution", "detail_octaves")
 _OF_CODES = ("traits", "backdrop")
-_OF_TRAITS = ("mapping.traits.", "mapping.mean", "mapping.choice_means")
+_OF_TRAITS = ("mapping.traits.", "mapping.mean")
 # Other pictures have other layouts, details and shells.
 _OWN = ("parts.layout_prior", "details.", "shell_width")
 

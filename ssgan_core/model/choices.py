@@ -50,6 +50,13 @@ class Choices(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         return (self.chosen(z).float() - self.shares) * self.shares.rsqrt()
 
+    def truncated(self, z: Tensor, psi: float) -> Tensor:
+        """z that chooses the same, and is psi times as far from 0 in all that is no choice."""
+        with torch.autocast(z.device.type, enabled=False):
+            directions, z = self.directions.float(), z.float()
+            choosing = z @ directions.T @ torch.linalg.pinv(directions).T
+        return torch.lerp(choosing, z, psi)
+
     @torch.no_grad()
     def chosen(self, z: Tensor) -> Tensor:
         """Which options are chosen, bool [B, N]: one in every group."""

@@ -1,4 +1,4 @@
-"""From z to codes, and the means of codes that truncation pulls towards."""
+"""From z to codes, and the mean of codes that truncation pulls towards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ssgan_core.layers import EqualLinear, leaky_relu
 from ssgan_core.model.choices import Choices
 from ssgan_core.model.traits import LOUDNESS, Traits
 
-_MEASURED = 32768  # of which 30 choose what one in a thousand does
+_MEASURED = 32768
 _SPEED = 0.01
 
 
@@ -19,8 +19,6 @@ class Mapping(nn.Module):
 
     Attributes:
         mean: of codes, as `measure` found it.
-        choice_means: [choices, codes] means of codes less `mean` of those that chose each option. Groups of
-            options are independent, so the mean of those that chose several is the sum.
 
     Args:
         choices: options among which z chooses, told to the first layer beside z (see Choices); 0 = z alone.
@@ -40,16 +38,16 @@ class Mapping(nn.Module):
         width = latent + traits + backdrop
         self.register_buffer("mean", torch.zeros(width))
         self.mean: Tensor
-        if choices:
-            self.register_buffer("choice_means", torch.zeros(choices, width))
-            self.choice_means: Tensor
 
     def forward(self, z: Tensor, psi: float = 1.0) -> Tensor:
-        """Codes, moved towards the mean of those that choose the same: psi 1 is the full variety, 0 the mean.
+        """Codes, truncated: psi 1 is the full variety, 0 the mean.
 
-        Half a hat is none, so choices are not averaged; as truncation towards several centres does it (Mokady et al.,
-        "Self-Distilled StyleGAN", 2022).
+        Without choices codes move towards their mean, as in StyleGAN. With them, z holds what describes a head, and
+        moves towards the head that chooses the same and is else as usual as can be: half a hat is none, and
+        the mean of many codes is the code of no head.
         """
+        if psi != 1 and self.choices is not None:
+            return self(self.choices.truncated(z, psi))
         first, *others = self.layers
         w = first(z * torch.rsqrt(z.square().mean(-1, keepdim=True) + 1e-8))
         if self.choices is not None and self.from_choices is not None:
@@ -61,31 +59,19 @@ class Mapping(nn.Module):
             w = torch.cat([w, self.traits(z).to(w.dtype)], dim=1)
         if self.backdrop:
             w = torch.cat([w, LOUDNESS * z[:, -self.backdrop :].to(w.dtype)], dim=1)
-        return w if psi == 1 else torch.lerp(self._centre(z).expand_as(w), w.float(), psi)
-
-    def _centre(self, z: Tensor) -> Tensor:
-        """The mean that truncation pulls towards, one for all or one for each z."""
-        if self.choices is None:
-            return self.mean
-        with torch.autocast(z.device.type, enabled=False):
-            return self.mean + self.choices.chosen(z).float() @ self.choice_means
+        return w if psi == 1 else torch.lerp(self.mean.expand_as(w), w.float(), psi)
 
     @torch.no_grad()
     def measure(self) -> None:
-        """Take the means of codes that truncation pulls towards: over many random z, always the same.
+        """Take the mean of codes over many random z, always the same ones.
 
-        Means that run along with training would be noisy, as a batch holds few heads that chose an option, and late.
+        A mean that runs along with training would be late.
         """
         rng = torch.Generator().manual_seed(0)
         first = self.layers[0]
         assert isinstance(first, EqualLinear)
         z = torch.randn(_MEASURED, first.weight.shape[1], generator=rng).to(self.mean.device)
-        w = self(z).float()
-        self.mean.copy_(w.mean(0))
-        if self.choices is not None:
-            chosen = self.choices.chosen(z).float()
-            counts = chosen.sum(0)[:, None]
-            self.choice_means.copy_(chosen.T @ (w - self.mean) / counts.clamp(min=1))
+        self.mean.copy_(self(z).float().mean(0))
 
     @torch.no_grad()
     def read_first(self, count: int) -> None:

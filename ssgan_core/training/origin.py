@@ -32,11 +32,11 @@ _SIZES = {"resolution", "render_resolution", "part_resolution"}
 _SCALES = "upsampler.scales."
 _LAYOUT = "parts.layout_prior"
 _CHOICES = "mapping.choices."  # which they are
-_OF_CHOICES = ("mapping.from_choices.", "mapping.choice_means")  # what was learnt of them
+_OF_CHOICES = "mapping.from_choices."  # what was learnt of them
 _TRAITS = "mapping.traits."  # which they are
 _OF_CODES = ".styles.weight"  # [G, codes, outputs]
 _BACKGROUND = "background."  # reads whole codes
-_MEANS = ("mapping.mean", "mapping.choice_means")  # [..., codes]
+_MEAN = "mapping.mean"  # [codes]
 _DETAILS = "details."
 
 
@@ -192,8 +192,8 @@ def _longer_codes(found: dict[str, Tensor], wanted: ModelConfig) -> dict[str, Te
             grown = tensor.new_zeros(tensor.shape[0], width, tensor.shape[2])
             grown[:, : tensor.shape[1]] = tensor * (width / tensor.shape[1]) ** 0.5
             longer[name] = grown
-        elif name in _MEANS:
-            longer[name] = F.pad(tensor, (0, wanted.code_width - tensor.shape[-1]))
+        elif name == _MEAN:
+            longer[name] = F.pad(tensor, (0, wanted.code_width - len(tensor)))
     return longer
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from ssgan_core.model import mapping as mapping_module
 from ssgan_core.model.choices import Choices
 from ssgan_core.model.mapping import Mapping
 
@@ -70,39 +69,37 @@ def test_a_mapping_hears_of_choices_and_without_weights_is_one_of_z_alone():
     torch.testing.assert_close(plain(z), told(z))
 
 
-def test_truncation_keeps_choices_and_averages_the_rest(monkeypatch):
-    torch.manual_seed(0)
-    mapping = Mapping(LATENT, 2, choices=5).requires_grad_(False)
-    described(mapping.choices)
-    chosen_w = torch.randn(5, LATENT)
-    monkeypatch.setattr(
-        mapping_module, "_MEASURED", 2**18
-    )  # groups of options are independent, but not in few z
-    monkeypatch.setattr(mapping, "forward", lambda z: mapping.choices(z) @ chosen_w + 2)
-    mapping.measure()
-    monkeypatch.undo()
-    z = torch.randn(400, LATENT)
+def test_truncation_keeps_what_z_chooses_and_shrinks_the_rest():
+    """Along directions that are neither of unit length nor at right angles, as whitening leaves them."""
+    choices = Choices(5, LATENT)
+    directions = torch.eye(5, 6) + 0.3 * torch.randn(5, 6, generator=torch.Generator().manual_seed(3))
+    choices.describe(directions, torch.tensor(SHARES), torch.tensor(GROUPS))
+    z = torch.randn(400, LATENT, generator=torch.Generator().manual_seed(4))
     with torch.autocast("cpu", torch.bfloat16):  # as trainings call it
-        assert mapping(z, 0.5).dtype == torch.float32
-    centres = mapping(z, 0.0)
-    torch.testing.assert_close(centres, mapping.choices(z) @ chosen_w + 2, atol=0.02, rtol=0)
-    assert len(torch.unique((centres * 1e4).round(), dim=0)) == 6  # the combinations of two and three options
-    torch.testing.assert_close(mapping(z, 0.5), (mapping(z) + centres) / 2)
+        half, none = choices.truncated(z, 0.5), choices.truncated(z, 0.0)
+    assert half.dtype == torch.float32
+    for truncated in (half, none):
+        torch.testing.assert_close(truncated @ choices.directions.T, z @ choices.directions.T)
+        assert torch.equal(choices.chosen(truncated), choices.chosen(z))
+    torch.testing.assert_close(half[:, 6:], z[:, 6:] / 2)
+    torch.testing.assert_close(half, (z + none) / 2)
+    # Five scores are all that is left: nothing is to be seen at right angles to them.
+    assert torch.linalg.matrix_rank(none, rtol=1e-5) == 5
+    assert none.norm() < z.norm()
 
 
-def test_means_are_those_of_the_layers_as_they_are():
+def test_a_mapping_with_choices_truncates_z_and_one_without_codes():
     torch.manual_seed(0)
-    mapping = Mapping(LATENT, 2, choices=5).requires_grad_(False)
-    described(mapping.choices)
-    z = torch.randn(32768, LATENT, generator=torch.Generator().manual_seed(0))  # those that it measures
-    for _ in range(2):  # measured again, nothing is left of the first
-        mapping.layers[0].weight.mul_(-1.5)
+    told, plain = (Mapping(LATENT, 2, choices=count, backdrop=1).requires_grad_(False) for count in (5, 0))
+    described(told.choices)
+    for mapping in (told, plain):
         mapping.measure()
-        w, chosen = mapping(z), mapping.choices.chosen(z)
-        torch.testing.assert_close(mapping.mean, w.mean(0), atol=1e-4, rtol=0)
-        for option in range(5):
-            means = mapping.mean + mapping.choice_means[option]
-            torch.testing.assert_close(means, w[chosen[:, option]].mean(0), atol=1e-4, rtol=0)
+    z = torch.randn(100, LATENT)
+    for psi in (0.0, 0.6):
+        expected = told(torch.cat([z[:, :5], psi * z[:, 5:]], dim=1))
+        torch.testing.assert_close(told(z, psi), expected)
+        torch.testing.assert_close(plain(z, psi), plain.mean + psi * (plain(z) - plain.mean))
+    assert torch.equal(told(z, 1.0), told(z))
 
 
 @pytest.mark.parametrize("count", [0, 3])
