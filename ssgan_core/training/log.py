@@ -22,7 +22,7 @@ _NOTED_WAIT = 0.1  # share of the time
 
 
 class Log:
-    """Collects loss terms between ticks. All ranks call it; rank 0 measures and writes.
+    """Collects loss terms between ticks. All ranks call it and measure; rank 0 writes.
 
     Args:
         monitor: measures the moving average.
@@ -79,6 +79,7 @@ class Log:
         seconds = time.monotonic() - self.since
         means = {name: torch.stack(values).float().mean() for name, values in self.terms.items()}
         self.ranks.average(list(means.values()))
+        self.measured = self.monitor.measure(self.state.average)
         if self.ranks.first:
             self._write({name: float(value) for name, value in means.items()}, seconds)
         self.terms.clear()
@@ -97,7 +98,6 @@ class Log:
 
     def _write(self, terms: dict[str, float], seconds: float) -> None:
         state = self.state
-        self.measured = self.monitor.measure(state.average)
         row: dict[str, float] = {"images": state.images, "steps": state.steps, "ranks": self.ranks.count}
         row |= terms | self.measured
         row["shell_width"] = float(state.generator.shell_width)

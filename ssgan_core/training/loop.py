@@ -15,7 +15,7 @@ from ssgan_core.files import make_folder, owned, sweep_temporaries
 from ssgan_core.progress import Progress, silent
 from ssgan_core.rendering.render import NotFiniteError
 from ssgan_core.training import runs
-from ssgan_core.training.carry import save_carry
+from ssgan_core.training.carry import carry_paths, save_carry
 from ssgan_core.training.data import TrainingSource
 from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.log import Log
@@ -105,7 +105,7 @@ def train(
             state.set_shell_width(schedule.shell_width(state.age))
         ranks.broadcast(state.tensors())
         trainer = Trainer(config, state, source, facts, device, ranks)
-        log = Log(run, trainer, Monitor(facts, config.model.latent, config.seed, device), ranks)
+        log = Log(run, trainer, Monitor(facts, config.model.latent, config.seed, device, ranks), ranks)
 
         for batch in log.waiting(source.batches(config, state.images, total)):
             try:
@@ -120,6 +120,8 @@ def train(
                 state.average.mapping.measure()
                 if ranks.first:
                     state.save(run, config)
+                    if leaving:
+                        save_carry(run, state, config)
             if leaving or _crossed(state.images, batch_size, config.training.tick_kimg):
                 log.tick()
             if keeping:
@@ -172,12 +174,14 @@ def _prepared(
 
 
 def _left_behind(run: Path, config: Config, state: TrainingState) -> TrainingResult:
-    rows = runs.read_stats(run)
+    rows, carry = runs.read_stats(run), carry_paths(run, state.images)
+    if not all(path.exists() for path in carry):  # of a run that was complete, but for these
+        save_carry(run, state, config)
     return TrainingResult(
         model=runs.newest_model(run),
         images=state.images,
         finished=state.images >= Schedule(config).total_images,
-        carry=save_carry(run, state, config),
+        carry=carry,
         first=rows[0],
         last=rows[-1],
     )

@@ -12,8 +12,10 @@ from ssgan_core import cameras
 from ssgan_core.model.generator import Generator
 from ssgan_core.pictures import colour_depth, colour_mask, save_png, tile, to_uint8
 from ssgan_core.training.facts import DataFacts, pairwise_distance
+from ssgan_core.training.ranks import ALONE, Ranks
 
 _MEASURED_SAMPLES = 64
+_LEAST_SAMPLES = 8  # of one rank
 _MEASURED_AT_ONCE = 8
 _GRID_SAMPLES = 6
 _GRID_YAWS = (-0.5, -0.25, 0.0, 0.25, 0.5)
@@ -21,20 +23,26 @@ _COLLAPSE_SHARE = 0.5
 
 
 class Monitor:
-    """Measures a generator on fixed codes and on cameras of the data set."""
+    """Measures a generator on fixed codes and on cameras of the data set, of which every rank takes its share."""
 
-    def __init__(self, facts: DataFacts, latent: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, facts: DataFacts, latent: int, seed: int, device: torch.device, ranks: Ranks = ALONE
+    ) -> None:
         rng = torch.Generator().manual_seed(seed)
         self.facts = facts
         self.device = device
-        self.z = torch.randn(_MEASURED_SAMPLES, latent, generator=rng).to(device)
-        chosen = torch.randint(len(facts.labels), (_MEASURED_SAMPLES,), generator=rng)
+        self.ranks = ranks
+        samples = max(_MEASURED_SAMPLES // ranks.count, _LEAST_SAMPLES) * ranks.count
+        mine = slice(ranks.share(samples).start, ranks.share(samples).stop)
+        self.z = torch.randn(samples, latent, generator=rng)[mine].to(device)
+        chosen = torch.randint(len(facts.labels), (samples,), generator=rng)[mine]
         self.labels = facts.labels[chosen].to(device)
 
     @torch.inference_mode()
     def measure(self, generator: Generator) -> dict[str, float]:
         """Distance of mean part areas to the data's, and spread between samples as a share of the data's.
 
+        All ranks call it and get the same; how far samples lie apart is the mean of what each finds among its own.
         `area_distance` is the sum over parts of absolute differences of mean areas, between 0 and 2.
         `collapsed` is 1 when images or masks differ from one another by less than half of what the data's do.
         """
@@ -47,8 +55,10 @@ class Monitor:
             masks.append(output.low_mask)
             images.append(output.image.clamp(-1, 1))
         mean_areas = torch.cat(areas).mean(0).cpu()
-        image_spread = pairwise_distance(torch.cat(images)) / max(self.facts.image_spread, 1e-8)
-        mask_spread = pairwise_distance(torch.cat(masks)) / max(self.facts.mask_spread, 1e-8)
+        spreads = torch.tensor([pairwise_distance(torch.cat(seen)) for seen in (images, masks)])
+        self.ranks.average([mean_areas, spreads])
+        image_spread = float(spreads[0]) / max(self.facts.image_spread, 1e-8)
+        mask_spread = float(spreads[1]) / max(self.facts.mask_spread, 1e-8)
         return {
             "area_distance": float((mean_areas - self.facts.part_areas).abs().sum()),
             "image_spread": image_spread,

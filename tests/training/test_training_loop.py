@@ -21,13 +21,15 @@ from ssgan_core.files import owned
 from ssgan_core.layers import has_fast_bf16
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.training import runs
+from ssgan_core.training.carry import load_carry
 from ssgan_core.training.data import StoredPortraits, stream
 from ssgan_core.training.estimate import estimate
 from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.log import Log
 from ssgan_core.training.loop import train
+from ssgan_core.training.monitor import Monitor
 from ssgan_core.training.phases import Phases
-from ssgan_core.training.ranks import Ranks
+from ssgan_core.training.ranks import ALONE, Ranks
 from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
 from ssgan_core.training.trainer import Trainer
@@ -347,6 +349,35 @@ def test_facts_measure_areas_and_spread(heads):
     assert facts.image_spread > 0.1
 
 
+@pytest.mark.parametrize("count", [1, 2, 16])
+def test_ranks_measure_shares_of_the_samples(heads, count):
+    facts = gather_facts(heads, 16, mirror=False)
+    monitors = [Monitor(facts, 16, 3, CPU, Ranks(rank, count)) for rank in range(count)]
+    assert {len(monitor.z) for monitor in monitors} == {max(64 // count, 8)}
+    whole = torch.cat([monitor.z for monitor in monitors])
+    assert len(torch.unique(whole, dim=0)) == len(whole) == max(64, 8 * count)
+    if count <= 8:
+        alone = Monitor(facts, 16, 3, CPU, ALONE)
+        assert torch.equal(whole, alone.z)
+        assert torch.equal(torch.cat([monitor.labels for monitor in monitors]), alone.labels)
+
+
+def test_ranks_average_what_they_measure(heads, monkeypatch):
+    facts = replace(gather_facts(heads, 16, mirror=False), mask_spread=0.3)
+    generator = TrainingState.create(recipe(), heads.schema, CPU).average
+
+    def average(ranks, tensors):
+        areas, spreads = tensors
+        areas.copy_(facts.part_areas)
+        areas[:2] += torch.tensor([0.25, -0.25])
+        spreads.copy_(torch.tensor([0.4 * facts.image_spread, 0.8 * facts.mask_spread]))
+
+    monkeypatch.setattr(Ranks, "average", average)
+    measured = Monitor(facts, recipe().model.latent, 3, CPU, Ranks(1, 2)).measure(generator)
+    expected = {"area_distance": 0.5, "image_spread": 0.4, "mask_spread": 0.8, "collapsed": 1.0}
+    assert measured == pytest.approx(expected, rel=1e-5)
+
+
 def test_estimate_counts_what_is_there():
     small, large = estimate(recipe(batch=4), PORTRAIT, CPU), estimate(recipe(batch=8), PORTRAIT, CPU)
     assert small.steps == 4
@@ -479,6 +510,7 @@ def test_what_was_learnt_is_kept_before_it_is_measured(heads, tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         train(heads, recipe(), tmp_path / "run", device=CPU, should_stop=lambda: True)
     assert runs.newest_model(tmp_path / "run").name == "model-000000004.safetensors"
+    assert load_carry(tmp_path / "run").images == 4
     monkeypatch.setattr(Log, "tick", measured)
     resumed = train(heads, recipe(), tmp_path / "run", device=CPU)
     straight = train(heads, recipe(), tmp_path / "straight", device=CPU)
