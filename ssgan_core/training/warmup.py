@@ -38,6 +38,8 @@ _GRADIENT_WEIGHT = 2.0
 # than none: with training.texture_weight errors count there at this side, finer ones in their texture.
 _UNTOLD = ("background", "hair")
 _COARSE_SIDE = 16
+# Most of an error is fine, and drowns what colour a region has.
+_COARSE_WEIGHT = 4.0
 _TEXTURE_OCTAVES = 3  # strands, and the locks that they make
 # How often a head's base code is exchanged for another head's: the part codes then learn to carry their part
 # alone, which is what a later transfer of one part relies on.
@@ -195,9 +197,12 @@ class Warmup:
             texture["warmup_texture"] = torch.stack(
                 [losses.texture_distance(box_average(output.image, n), box_average(images, n)) for n in sides]
             ).sum()
+        weighted = [(1.0, error) for error in errors] + [(_COARSE_WEIGHT, error) for error in coarse]
         return {
-            "warmup_image": torch.stack([error.abs().mean() for error in errors + coarse]).sum(),
-            "warmup_square": torch.stack([error.square().mean() for error in errors + coarse]).sum(),
+            "warmup_image": torch.stack([weight * error.abs().mean() for weight, error in weighted]).sum(),
+            "warmup_square": torch.stack(
+                [weight * error.square().mean() for weight, error in weighted]
+            ).sum(),
             "warmup_gradient": torch.stack([_steepness(error) for error in errors]).sum(),
             **texture,
         }

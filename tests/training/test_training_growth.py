@@ -111,13 +111,19 @@ def test_the_course_of_details_that_no_parameter_tells_costs_nothing(heads, weig
     nothing = torch.zeros(2, 1, 128, 128)
     batch = Batch(images, ids, nothing, torch.from_numpy(heads.labels[:2]), *torch.zeros(2, 2))
     stripes = torch.tensor([0.2, 0.2, -0.2, -0.2]).repeat(32)
-    image = batch.normalised_images() + stripes
-    masks = torch.eye(13)[0][:, None, None].expand(2, 13, 64, 64)
-    output = Output(image, masks, nothing[..., :64, :64], box_average(image, 64), masks)
-    terms = warmup.losses(output, batch)
-    found = [terms[f"warmup_{name}"].item() for name in ("image", "square", "gradient")]
+
+    def found(change):
+        image = batch.normalised_images() + change
+        masks = torch.eye(13)[0][:, None, None].expand(2, 13, 64, 64)
+        output = Output(image, masks, nothing[..., :64, :64], box_average(image, 64), masks)
+        terms = warmup.losses(output, batch)
+        return [terms[f"warmup_{name}"].item() for name in ("image", "square", "gradient")]
+
     # An edge at every second pixel, then at every one.
-    assert found == pytest.approx([seen * x for x in (0.4, 0.08, 0.4 * (63 / 127 + 1))], abs=1e-5)
+    assert found(stripes) == pytest.approx([seen * x for x in (0.4, 0.08, 0.4 * (63 / 127 + 1))], abs=1e-5)
+    # Another colour everywhere costs as much in pixels, and at either size four times that at the side of 16.
+    told = seen + 4 * bool(weight)
+    assert found(0.2) == pytest.approx([told * x for x in (0.4, 0.08, 0.0)], abs=1e-5)
 
 
 def test_rare_parts_weigh_more_and_are_not_drawn_larger(heads):
