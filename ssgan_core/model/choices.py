@@ -51,10 +51,11 @@ class Choices(nn.Module):
         return (self.chosen(z).float() - self.shares) * self.shares.rsqrt()
 
     def truncated(self, z: Tensor, psi: float) -> Tensor:
-        """z that chooses the same, and is psi times as far from 0 in all that is no choice."""
+        """z that chooses the same, and is psi times as far from 0 at right angles to all directions."""
         with torch.autocast(z.device.type, enabled=False):
             directions, z = self.directions.float(), z.float()
-            choosing = z @ directions.T @ torch.linalg.pinv(directions).T
+            amounts = torch.linalg.solve(directions @ directions.T, directions @ z.T)
+            choosing = amounts.T @ directions
         return torch.lerp(choosing, z, psi)
 
     @torch.no_grad()
