@@ -28,8 +28,7 @@ FORMAT = 1
 _JSON_KEY, _DIGEST_KEY = "ssgan", "sha256"
 _STATE_MAGIC = b"ssgan training state "
 _STATE_HEADER = _STATE_MAGIC + b"%4d\n" % FORMAT
-# Tensors that earlier versions wrote and nothing reads any more: means of codes by choice, to truncate towards.
-_OUTGROWN = {"mapping.choice_means"}
+_OUTGROWN = {"mapping.choice_means"}  # means of codes by choice, which truncation moved towards
 _COPY_HINT = "it is damaged: copy it again, or use an earlier one"
 # What torch.load raises on content that is whole but not a plain state.
 _UNPICKLING_ERRORS = (
@@ -151,7 +150,12 @@ def read_tensors(path: Path, kind: str) -> ModelFile:
         raise SsganError(f"{path} does not match its sha256", _COPY_HINT)
     if metadata.get("kind") != kind:
         raise SsganError(f"{path} is a {metadata.get('kind')}, not a {kind}")
-    return ModelFile({n: t for n, t in tensors.items() if n not in _OUTGROWN}, metadata, digest)
+    return ModelFile(without_outgrown(tensors), metadata, digest)
+
+
+def without_outgrown(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a generator, less those that earlier versions wrote and nothing reads any more."""
+    return {name: tensor for name, tensor in tensors.items() if name not in _OUTGROWN}
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

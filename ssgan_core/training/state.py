@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssgan_core.checkpoints import load_state, save_model, save_state
+from ssgan_core.checkpoints import load_state, save_model, save_state, without_outgrown
 from ssgan_core.config import Config, config_to_json
 from ssgan_core.errors import SsganError
 from ssgan_core.heads.latent import ChoiceLayout, NumberLayout
@@ -182,7 +182,7 @@ class TrainingState:
         modules, optimisers = self._parts()
         try:
             for name, module in modules.items():
-                module.load_state_dict(state["modules"][name])
+                module.load_state_dict(without_outgrown(state["modules"][name]))
             for name, optimiser in optimisers.items():
                 optimiser.load_state_dict(state["optimisers"][name])
             self.images, self.steps = int(state["images"]), int(state["steps"])

@@ -14,7 +14,7 @@ import torch
 from recipes import recipe, shuffled
 
 from ssgan_core import cameras
-from ssgan_core.checkpoints import load_model
+from ssgan_core.checkpoints import load_model, load_state, save_state
 from ssgan_core.config import config_to_json
 from ssgan_core.errors import SsganError
 from ssgan_core.files import owned
@@ -105,6 +105,20 @@ def test_resume_equals_a_straight_run_bit_for_bit(heads, tmp_path, config):
     assert ("r2" in last) == (config.training.loss == "relativistic")
     if config.augmentation.mode == "adaptive":
         assert last["augmentation"] != 0.2
+
+
+def test_a_run_goes_on_whose_state_an_earlier_version_wrote(heads, tmp_path):
+    """One that kept tensors which nothing reads any more."""
+    run = tmp_path / "run"
+    stopped = train(heads, recipe(), run, device=CPU, should_stop=lambda: True)
+    assert not stopped.finished
+    state = load_state(run / runs.STATE_NAME)
+    for name in ("generator", "average"):
+        state["modules"][name]["mapping.choice_means"] = torch.ones(3, 16)
+    save_state(run / runs.STATE_NAME, state)
+    resumed = train(heads, recipe(), run, device=CPU)
+    straight = train(heads, recipe(), tmp_path / "straight", device=CPU)
+    assert load_model(resumed.model).sha256 == load_model(straight.model).sha256
 
 
 def test_a_finished_run_can_be_extended_but_not_changed(heads, tmp_path):
