@@ -33,9 +33,9 @@ class Monitor:
         self.device = device
         self.ranks = ranks
         samples = max(_MEASURED_SAMPLES // ranks.count, _LEAST_SAMPLES) * ranks.count
-        mine = slice(ranks.share(samples).start, ranks.share(samples).stop)
-        self.z = torch.randn(samples, latent, generator=rng)[mine].to(device)
-        chosen = torch.randint(len(facts.labels), (samples,), generator=rng)[mine]
+        mine = ranks.share(samples)
+        self.z = torch.randn(samples, latent, generator=rng)[mine.start : mine.stop].to(device)
+        chosen = torch.randint(len(facts.labels), (samples,), generator=rng)[mine.start : mine.stop]
         self.labels = facts.labels[chosen].to(device)
 
     @torch.inference_mode()
