@@ -25,7 +25,7 @@ struct Gradients {
   Tensor features, masks, transmittance, distance;  // [B, P, C], [B, K, P], [B, P], [B, P]
   Tensor boundaries;                                // [B, P, N]
   float *origins, *directions;                      // null if nobody asks
-  bool features_needed;
+  bool features_needed, sheets_needed;
 };
 
 template <bool Common, bool Mapped>
@@ -53,6 +53,10 @@ class Backward {
     tracer_.take(origin, direction, sorted);
     tracer_.cut(origin, direction, tracer_.boundaries);
     const float transmittance = tracer_.composite(segments);
+    if (!gradients_.sheets_needed) {
+      touch(origin, direction, segments, p, nullptr);
+      return;
+    }
     weights(origin, direction, segments, p);
     totals(segments, transmittance * gradients_.transmittance.const_data_ptr<float>()[b_ * scene_.pixels + p]);
     densities(segments);
@@ -67,6 +71,13 @@ class Backward {
   }
 
  private:
+  // Which texels of the features the ray sees.
+  void touch(const float* origin, const float* direction, int segments, int64_t p, std::vector<Term>* terms) {
+    tracer_.collect(origin, direction, segments, static_cast<int>(p), touched_, terms);
+    if (!gradients_.features_needed) return;
+    for (const Touched& texels : touched_) chunk_.touched[texels.part].push_back(texels);
+  }
+
   // Derivative by each part's weight in each segment, through masks, distance and features.
   void weights(const float* origin, const float* direction, int segments, int64_t p) {
     const float* masks = gradients_.masks.const_data_ptr<float>() + b_ * scene_.parts * scene_.pixels + p;
@@ -77,7 +88,7 @@ class Backward {
       for (int k = 0; k < sheets_.stride; ++k) by_weight_[n * sheets_.stride + k] = by_mask_[k] + add;
     }
 
-    tracer_.collect(origin, direction, segments, static_cast<int>(p), touched_, &terms_);
+    touch(origin, direction, segments, p, &terms_);
     products_.resize(touched_.size() * 4);
     const float* seen = gradients_.features.const_data_ptr<float>() + (b_ * scene_.pixels + p) * sheets_.channels;
     for (size_t i = 0; i < touched_.size(); ++i) multiply(touched_[i], seen, products_.data() + 4 * i);
@@ -96,8 +107,6 @@ class Backward {
             -term.weight * by_row * cells.inside_down[cell] * window.down[term.part % kLanes]},
            tracer_.middle[term.segment]);
     }
-    if (!gradients_.features_needed) return;
-    for (const Touched& texels : touched_) chunk_.touched[texels.part].push_back(texels);
   }
 
   // Inner products of the features of four texels with the ray's gradient.
@@ -278,16 +287,19 @@ inline std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lift_backward(
     const Tensor& by_features, const Tensor& by_masks, const Tensor& by_transmittance, const Tensor& by_distance,
     const Tensor& features, const Tensor& depth, const Tensor& optical_depth, const Tensor& width,
     const Tensor& windows, const Tensor& origins, const Tensor& directions, const Tensor& boundaries, double low,
-    double high, int64_t uniform, int64_t importance, bool features_needed, bool rays_needed) {
+    double high, int64_t uniform, int64_t importance, bool features_needed, bool sheets_needed, bool rays_needed) {
   const Scene scene = make_scene(features, depth, optical_depth, width, windows, origins, directions, low, high,
                                  uniform, importance);
   const int64_t batch = scene.batch, parts = scene.parts, channels = scene.channels, pixels = scene.pixels;
   const int64_t size = scene.size;
   const auto options = depth.options().memory_format(at::MemoryFormat::Contiguous);
   Tensor for_features = at::empty({features_needed ? batch : 0, parts, size, size, channels}, options);
-  Tensor for_depth = at::empty(depth.sizes(), options);
-  Tensor for_optical_depth = at::empty(depth.sizes(), options);
-  Tensor for_width = at::empty(width.sizes(), options);
+  // Rays move with the sheets that they meet.
+  const bool sheets_wanted = sheets_needed || rays_needed;
+  const auto of_sheets = [&](const Tensor& map) {
+    return at::empty(sheets_wanted ? map.sizes() : at::IntArrayRef({0}), options);
+  };
+  Tensor for_depth = of_sheets(depth), for_optical_depth = of_sheets(optical_depth), for_width = of_sheets(width);
   Tensor for_origins = at::empty({rays_needed ? batch : 0, pixels, 3}, options).zero_();
   Tensor for_directions = at::empty({rays_needed ? batch : 0, pixels, 3}, options).zero_();
   const Gradients gradients{by_features.transpose(1, 2).contiguous(),
@@ -297,7 +309,8 @@ inline std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lift_backward(
                             boundaries.contiguous(),
                             rays_needed ? for_origins.mutable_data_ptr<float>() : nullptr,
                             rays_needed ? for_directions.mutable_data_ptr<float>() : nullptr,
-                            features_needed};
+                            features_needed,
+                            sheets_wanted};
   const float* const seen = gradients.features.const_data_ptr<float>();
   double one_width = 0;
 
@@ -312,9 +325,10 @@ inline std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lift_backward(
       run_tasks(entries * per_entry, [&] {
         return [&](int64_t task) {
           Chunk& chunk = chunks[task];
-          chunk.depth.assign(scene.map_length(), 0.0f);
-          chunk.optical_depth.assign(scene.map_length(), 0.0f);
-          chunk.width.assign(scene.mapped_width ? scene.map_length() : 0, 0.0f);
+          const int64_t length = sheets_wanted ? scene.map_length() : 0;
+          chunk.depth.assign(length, 0.0f);
+          chunk.optical_depth.assign(length, 0.0f);
+          chunk.width.assign(scene.mapped_width ? length : 0, 0.0f);
           chunk.one_width = 0;
           chunk.touched.resize(parts);
           for (auto& touched : chunk.touched) touched.clear();
@@ -329,7 +343,7 @@ inline std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lift_backward(
 
     // One task a part for the features, one a row of texels for the other maps.
     const int64_t feature_tasks = features_needed ? entries * parts : 0;
-    run_tasks(feature_tasks + entries * size, [&] {
+    run_tasks(feature_tasks + (sheets_wanted ? entries * size : 0), [&] {
       return [&](int64_t task) {
         if (task < feature_tasks) {
           const int64_t entry = task / parts, part = task % parts, b = first + entry;
@@ -349,7 +363,7 @@ inline std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lift_backward(
       };
     });
   }
-  if (!scene.mapped_width) for_width.fill_(one_width);
+  if (sheets_wanted && !scene.mapped_width) for_width.fill_(one_width);
   return {for_features, for_depth, for_optical_depth, for_width, for_origins, for_directions};
 }
 

@@ -137,7 +137,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lift_backward(
     const Tensor& by_features, const Tensor& by_masks, const Tensor& by_transmittance, const Tensor& by_distance,
     const Tensor& features, const Tensor& depth, const Tensor& optical_depth, const Tensor& width,
     const Tensor& windows, const Tensor& origins, const Tensor& directions, const Tensor& boundaries, double low,
-    double high, int64_t uniform, int64_t importance, bool features_needed, bool rays_needed) {
+    double high, int64_t uniform, int64_t importance, bool features_needed, bool sheets_needed, bool rays_needed) {
   // Sums of many rays in one texel are made by atomic additions, in any order.
   at::globalContext().alertNotDeterministic("ssgan::lift_backward on this device");
   const Device device(features);
@@ -174,6 +174,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lift_backward(
                for_optical_depth.mutable_data_ptr<float>(),
                job.width ? for_width.mutable_data_ptr<float>() : nullptr, job.batch, job.parts, job.stride, job.size});
   if (!job.width) for_width = for_width.sum(at::kDouble).to(at::kFloat);
+  if (!sheets_needed && !rays_needed) {  // computed beside the rest, but nobody asked
+    for (Tensor* result : {&for_depth, &for_optical_depth, &for_width}) *result = at::empty({0}, options);
+  }
   return {for_features.to(features.scalar_type()), for_depth, for_optical_depth, for_width, for_origins,
           for_directions};
 }

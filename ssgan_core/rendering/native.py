@@ -211,12 +211,16 @@ def _fake_lift(
 
 def _fake_backward(*arguments: Any) -> tuple[Tensor, ...]:
     features, depth, optical_depth, width, _, origins, directions = arguments[4:11]
-    features_needed, rays_needed = arguments[-2:]
+    features_needed, sheets_needed, rays_needed = arguments[-3:]
+    of_sheets = (
+        torch.empty_like(maps, memory_format=torch.contiguous_format)
+        if sheets_needed or rays_needed
+        else maps.new_empty(0)
+        for maps in (depth, optical_depth, width)
+    )
     return (
         features.new_empty(len(features) if features_needed else 0, *features.shape[1:]),
-        torch.empty_like(depth, memory_format=torch.contiguous_format),
-        torch.empty_like(optical_depth, memory_format=torch.contiguous_format),
-        torch.empty_like(width, memory_format=torch.contiguous_format),
+        *of_sheets,
         origins.new_empty(len(origins) if rays_needed else 0, *origins.shape[1:]),
         directions.new_empty(len(directions) if rays_needed else 0, *directions.shape[1:]),
     )
@@ -236,8 +240,9 @@ def _backward(
         ctx.needs_input_grad
     )
     features, depth, kappa, width, origins, directions = lift_backward(
-        *gradients[:4], *ctx.saved_tensors, *ctx.options, features_needed, origins_needed or directions_needed
-    )
+        *gradients[:4], *ctx.saved_tensors, *ctx.options, features_needed,
+        depth_needed or kappa_needed or width_needed, origins_needed or directions_needed,
+    )  # fmt: skip
     return (
         features if features_needed else None,
         depth if depth_needed else None,

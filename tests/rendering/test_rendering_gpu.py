@@ -222,9 +222,12 @@ def test_operators_keep_pytorchs_rules():
         value.detach() if isinstance(value, Tensor) else value for value in (*outputs, *inputs)
     ]
     detached.insert(11, boundaries)
-    torch.library.opcheck(
-        torch.ops.ssgan.lift_backward, (*detached, True, True), test_utils=("test_schema", "test_faketensor")
-    )
+    for sheets_and_rays in ((True, True), (False, False)):
+        torch.library.opcheck(
+            torch.ops.ssgan.lift_backward,
+            (*detached, True, *sheets_and_rays),
+            test_utils=("test_schema", "test_faketensor"),
+        )
 
 
 @on_a_gpu

@@ -221,27 +221,23 @@ def test_channels_last_and_back(shape, dtype):
 
 
 @pytest.mark.usefixtures("kernel")
-def test_only_asked_for_gradients_are_computed():
+@pytest.mark.parametrize("asked", ["features", "depth", "optical_depth"])
+def test_only_asked_for_gradients_are_computed(asked):
     maps, rays = scene(8, 4, 3, 4, 0.03, True)
-    depth = maps.depth.clone().requires_grad_()
+    inputs = {name: getattr(maps, name).clone() for name in ("features", "depth", "optical_depth")}
+    inputs[asked].requires_grad_()
     seen = render(
-        maps.features,
-        depth,
-        maps.optical_depth,
-        0.03,
-        maps.windows,
-        rays,
-        depth_bounds=DEPTH_BOUNDS,
-        backend="native",
+        **inputs, width=0.03, windows=maps.windows, rays=rays, depth_bounds=DEPTH_BOUNDS, backend="native"
     )
-    seen.masks.square().sum().backward()
+    (seen.masks.square().sum() + seen.features.square().sum()).backward()
     everything = leaves(maps, rays, torch.float32)
     values = native.render_native(
         Maps(*everything[:4], maps.windows, True), Rays(*everything[4:]), DEPTH_BOUNDS, 16, 16
     )
-    values[1].square().sum().backward()
-    assert depth.grad is not None
-    assert torch.equal(depth.grad, everything[1].grad)
+    (values[1].square().sum() + values[0].square().sum()).backward()
+    found = inputs[asked].grad
+    assert found is not None
+    assert torch.equal(found, everything[list(inputs).index(asked)].grad)
 
 
 @pytest.mark.usefixtures("kernel")
@@ -264,9 +260,11 @@ def test_operators_keep_pytorchs_rules():
         4,
         2,
         True,
-        False,
     )
-    torch.library.opcheck(torch.ops.ssgan.lift_backward, arguments, test_utils=checks)
+    for sheets_and_rays in ((True, False), (False, False), (False, True)):
+        torch.library.opcheck(
+            torch.ops.ssgan.lift_backward, (*arguments, *sheets_and_rays), test_utils=checks
+        )
 
 
 @pytest.mark.usefixtures("kernel")

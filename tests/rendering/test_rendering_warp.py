@@ -200,7 +200,8 @@ def test_views_that_begin_anywhere_in_their_storage_can_be_read(dtype):
     assert torch.equal(*gradients)
 
 
-def test_operators_keep_pytorchs_rules():
+@pytest.mark.parametrize("sheets", [True, False])
+def test_operators_keep_pytorchs_rules(sheets):
     maps, rays = scene(4, 4, 2, 2, None, False)
     maps, rays = of_leaves(leaves(maps, rays, torch.float32), maps)
     inputs = (
@@ -212,10 +213,11 @@ def test_operators_keep_pytorchs_rules():
     *outputs, boundaries = torch.ops.ssgan_emulated.lift(*inputs)
     detached = [value.detach() if isinstance(value, Tensor) else value for value in (*outputs, *inputs)]
     detached.insert(11, boundaries)
+    needed = (True, sheets, sheets)  # rays are not asked for without the sheets that they meet
     torch.library.opcheck(
-        torch.ops.ssgan_emulated.lift_backward, (*detached, True, True), test_utils=("test_schema",)
+        torch.ops.ssgan_emulated.lift_backward, (*detached, *needed), test_utils=("test_schema",)
     )
-    real = torch.ops.ssgan_emulated.lift_backward(*detached, True, True)
+    real = torch.ops.ssgan_emulated.lift_backward(*detached, *needed)
 
     # What is promised for a GPU, which fake tensors need not have, is what the code returns.
     with FakeTensorMode() as mode:
@@ -226,7 +228,7 @@ def test_operators_keep_pytorchs_rules():
             for value in detached
         ]
         lift_inputs = [*fakes[4:11], *fakes[12:]]
-        promised = [*native._fake_lift(*lift_inputs), *native._fake_backward(*fakes, True, True)]  # type: ignore[arg-type]
+        promised = [*native._fake_lift(*lift_inputs), *native._fake_backward(*fakes, *needed)]  # type: ignore[arg-type]
     assert mode is not None
     for a, b in zip(promised, (*outputs, boundaries, *real), strict=True):
         assert (a.shape, a.stride(), a.dtype) == (b.shape, b.stride(), b.dtype)
