@@ -56,7 +56,16 @@ class EqualConv2d(nn.Module):
         self.padding = kernel // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+        return F.conv2d(x, *self.scaled(), padding=self.padding)
+
+    def activated(self, x: Tensor) -> Tensor:
+        """leaky_relu of the convolution; its gain is folded into the weights, as leaky_relu(g x) = g leaky_relu(x)."""
+        weight, bias = self.scaled()
+        return F.leaky_relu(F.conv2d(x, weight * GAIN, bias * GAIN, padding=self.padding), SLOPE)
+
+    def scaled(self) -> tuple[Tensor, Tensor]:
+        """Weights and biases as the convolution uses them."""
+        return self.weight * self.scale, self.bias
 
 
 class PartStyles(nn.Module):

@@ -4,6 +4,10 @@ A fixed texture of oriented noise lies over the world's x, y plane, as the sheet
 ray meets a surface, so details stay on the head when the camera moves, and mixes it as its features say. So strength,
 direction and colour of a texture are a linear layer away; networks of position would have to learn every strand, and
 maps with a ray for every other pixel cannot show them. Not in the paper: its upsampler has nothing to draw hair with.
+
+Amplitudes are linear in features, and what is added in both: with noise n, features f and weights W, the sum over k
+of (W f)[k] n[k]. A GPU multiplies amplitudes by noise. A processor, which waits for memory, takes those pixels alone
+that have details, and multiplies f by the sum over k of W[k] n[k]: as many numbers as features, not as planes of noise.
 """
 
 from __future__ import annotations
@@ -56,8 +60,10 @@ class SurfaceDetails(nn.Module):
         pixels = min(resolution, _MOST_PIXELS)
         self.period = pixels / resolution * RADIUS / FOCAL  # world units
         noise = oriented_noise(octaves, pixels * _TEXELS_A_PIXEL, pixels * _HIGHEST)
-        # The first row and column once more after the last, so that bilinear look-ups need not wrap around.
-        self.register_buffer("noise", F.pad(noise[None], (0, 1, 0, 1), mode="circular")[0], persistent=False)
+        # The first row and column once more after the last, so that bilinear look-ups need not wrap around. A texel's
+        # planes lie side by side in memory, as they are looked up together.
+        around = F.pad(noise[None], (0, 1, 0, 1), mode="circular")[0]
+        self.register_buffer("noise", around.permute(1, 2, 0).contiguous().permute(2, 0, 1), persistent=False)
         self.noise: Tensor
         self.register_buffer("painted", painted.float(), persistent=False)
         self.painted: Tensor
@@ -71,11 +77,39 @@ class SurfaceDetails(nn.Module):
         configured ones lack the octaves that their pixels would alias."""
         size = features.shape[-1]
         left_out = max(0, math.ceil(math.log2(self.resolution / size))) * _DIRECTIONS
-        place = torch.remainder(surface.points / self.period, 1.0) * 2 - 1
+        place, strength = torch.remainder(surface.points / self.period, 1.0), self._strength(surface.masks)
+        add = self._where_strong if features.device.type == "cpu" else self._everywhere
+        return add(features, place, strength, left_out) / len(self.noise) ** 0.5
+
+    def _everywhere(self, features: Tensor, place: Tensor, strength: Tensor, left_out: int) -> Tensor:
         noise = self.noise[left_out:].expand(len(place), -1, -1, -1)
-        noise = F.grid_sample(noise, place, align_corners=True) * self._strength(surface.masks)
+        noise = F.grid_sample(noise, place * 2 - 1, align_corners=True) * strength
         amplitudes = self.to_amplitudes(features).float().unflatten(1, (3, -1))[:, :, left_out:]
-        return (amplitudes * noise[:, None]).sum(2) / len(self.noise) ** 0.5
+        return (amplitudes * noise[:, None]).sum(2)
+
+    def _where_strong(self, features: Tensor, place: Tensor, strength: Tensor, left_out: int) -> Tensor:
+        batch, width, *square = features.shape
+        strong = strength.flatten().nonzero()[:, 0]
+        noise = self._looked_up(place.flatten(0, 2)[strong], strength.flatten()[strong])[:, left_out:]
+        weight, bias = self.to_amplitudes.scaled()
+        weight, bias = weight.view(3, -1, width)[:, left_out:], bias.view(3, -1)[:, left_out:]
+        by_features = torch.einsum("nk,ckw->ncw", noise, weight)
+        rows = features.permute(0, 2, 3, 1).flatten(0, 2)[strong]
+        added = (by_features * rows[:, None]).sum(2, dtype=torch.float32) + noise @ bias.T
+        everywhere = added.new_zeros(strength.numel(), 3).index_copy(0, strong, added)
+        return everywhere.view(batch, *square, 3).permute(0, 3, 1, 2)
+
+    def _looked_up(self, place: Tensor, strength: Tensor) -> Tensor:
+        """The noise [N, planes] at places [N, 2], x and y in [0, 1), times its strength [N]; bilinear."""
+        side = self.noise.shape[-1]
+        at = place * (side - 1)
+        texel = at.long().clamp(0, side - 2)  # a remainder of what is just below zero may round to one
+        (column, row), (x, y) = texel.unbind(1), (at - texel).unbind(1)
+        first = row * side + column
+        corners = torch.stack([first, first + 1, first + side, first + side + 1], 1)
+        shares = torch.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], 1) * strength[:, None]
+        texels = self.noise.permute(1, 2, 0).flatten(0, 1)
+        return F.embedding_bag(corners, texels, mode="sum", per_sample_weights=shares)
 
     def _strength(self, masks: Tensor) -> Tensor:
         """[B, 1, H, W]: the opacity of painted parts, down to zero where two parts have equal shares of a pixel.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from ssgan_core.config import ModelConfig
-from ssgan_core.layers import EqualConv2d, leaky_relu, resize_bilinear, up2
+from ssgan_core.layers import EqualConv2d, resize_bilinear, up2
 
 _LEAST_WIDTH = 16
 
@@ -33,7 +34,7 @@ class Upsampler(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features [B, C, R, R], whose channels 0 to 2 are the low-resolution RGB -> RGB [B, 3, H, H] of the image, and
         the last scale's features [B, width, H, H]."""
-        rgb, x = features[:, :3].float(), features
+        rgb, x = features[:, :3].float(), features.contiguous(memory_format=torch.channels_last)
         for scale in self.scales:
             x, rgb = scale(x, rgb)
         return rgb, x
@@ -50,8 +51,17 @@ class _Scale(nn.Module):
 
     def forward(self, x: Tensor, rgb: Tensor) -> tuple[Tensor, Tensor]:
         # Convolving before the upsampling would be cheaper but leaves nothing to sharpen edges with.
-        x = leaky_relu(self.second(leaky_relu(self.first(up2(x)))))
+        x = self.second.activated(self.first.activated(_up2_as_computed(x)))
         return x, up2(rgb) + self.to_rgb(x).float()
+
+
+def _up2_as_computed(x: Tensor) -> Tensor:
+    """Upsampled in the precision that the convolution after it computes in: autocast would do it in fp32 on a CPU."""
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        x = x.to(torch.get_autocast_dtype(device))
+    with torch.autocast(device, enabled=False):
+        return up2(x)
 
 
 def upsample_masks(masks: Tensor, size: int) -> Tensor:
