@@ -39,6 +39,8 @@ class ModelConfig:
             painted on surfaces (see model.details): hair, fabric. Opacity and depth never hold them.
         outline_sharpness: factor of the opacities' logits whenever the generator does not learn. Unsure of where
             outlines run, it learns soft ones; 1 leaves them so.
+        see_through: glasses hide less of colours than of masks, as their texture codes say: eyes are seen through
+            lenses. It needs lifting, and parts of their own.
         upsampler_width: channels of the first upsampling scale; halved at every further scale, at least 16.
         background_layers: layers of the background's feature map.
         shell_width: final Gaussian width w of a shell, world units; never less than one texel is used.
@@ -72,6 +74,7 @@ class ModelConfig:
     highest_frequency: float = 12.0
     detail_octaves: int = 0
     outline_sharpness: float = 1.0
+    see_through: bool = False
     upsampler_width: int = 64
     background_layers: int = 3
     shell_width: float = 0.0125
@@ -146,6 +149,10 @@ class ModelConfig:
         _require(
             self.lifting == "depth" or self.sheets == 1,
             "model.sheets lie behind one another in space: without lifting there is one a part",
+        )
+        _require(
+            not self.see_through or (self.lifting == "depth" and self.parts == "all"),
+            "model.see_through needs parts that lie behind one another: model.lifting=depth, model.parts=all",
         )
 
     @property

@@ -7,7 +7,8 @@ with fewer abilities: without lifting (parts composed in the image plane) and wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -22,10 +23,11 @@ from ssgan_core.model.details import Surface, SurfaceDetails, seen_surface
 from ssgan_core.model.geometry import depth_bounds, loosened, part_dome
 from ssgan_core.model.mapping import Mapping
 from ssgan_core.model.part_generators import BackgroundGenerator, PartGenerators
+from ssgan_core.model.see_through import seen_through
 from ssgan_core.model.upsampler import Upsampler, upsample_masks
 from ssgan_core.parts import TEXTURED, PartSchema
-from ssgan_core.rendering.rays import camera_rays
-from ssgan_core.rendering.render import render
+from ssgan_core.rendering.rays import Rays, camera_rays
+from ssgan_core.rendering.render import Rendering, render
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class PartMaps:
         depth: [B, L, S, S] world z of each sheet. Without lifting both depths are zero and mean nothing.
         optical_depth: [B, L, S, S] along the sheet's normal; opacity = 1 - exp(-optical_depth).
         background: [B, C, R, R] features behind everything, on the image plane.
+        veil: [B, L, S, S] optical depth for colours (see model.see_through).
     """
 
     features: Tensor
@@ -47,22 +50,19 @@ class PartMaps:
     depth: Tensor
     optical_depth: Tensor
     background: Tensor
+    veil: Tensor
 
     def __getitem__(self, index: slice | Tensor) -> PartMaps:
         """The maps of some portraits; a batch again (index with a slice or a tensor of indices)."""
-        return PartMaps(
-            self.features[index],
-            self.relative_depth[index],
-            self.depth[index],
-            self.optical_depth[index],
-            self.background[index],
-        )
+        return self._each(lambda maps: maps[index])
 
     def repeated(self, times: int) -> PartMaps:
         """Every portrait's maps so many times in succession; once is a view of them."""
-        maps = (self.features, self.relative_depth, self.depth, self.optical_depth, self.background)
         # Not repeat_interleave: its gradient is a scatter.
-        return PartMaps(*(x[:, None].expand(-1, times, *x.shape[1:]).flatten(0, 1) for x in maps))
+        return self._each(lambda maps: maps[:, None].expand(-1, times, *maps.shape[1:]).flatten(0, 1))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> PartMaps:
+        return PartMaps(*(change(getattr(self, field.name)) for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -170,13 +170,20 @@ class Generator(nn.Module):
 
     def part_maps(self, codes: Codes) -> PartMaps:
         """The portrait's sheets and background; independent of any camera."""
-        features, relative_depth, optical_depth = self.parts(codes)
-        depth = relative_depth
+        sheets = self.parts(codes)
+        depth = sheets.relative_depth
         if self.has_depth:
-            skin, others = relative_depth.tensor_split([self.config.sheets], dim=1)
+            skin, others = depth.tensor_split([self.config.sheets], dim=1)
             skin = resize_bilinear(self.dome[None, :1], self.part_side) + skin
             depth = torch.cat([skin, skin[:, :1] + others], dim=1)
-        return PartMaps(features, relative_depth, depth, optical_depth, self.background(codes.texture[:, 0]))
+        return PartMaps(
+            sheets.features,
+            sheets.relative_depth,
+            depth,
+            sheets.optical_depth,
+            self.background(codes.texture[:, 0]),
+            sheets.veil,
+        )
 
     def render(self, maps: PartMaps, labels: Tensor, render_resolution: int | None = None) -> Output:
         """Look at the maps from cameras.
@@ -192,12 +199,12 @@ class Generator(nn.Module):
         scale = self.config.resolution // self.config.render_resolution
         # Geometry and sums along rays stay in fp32, whatever the networks compute in.
         with torch.autocast(labels.device.type, enabled=False):
-            features, masks, depth = (
-                self._lifted(maps, labels, rays)
-                if self.has_depth
-                else compose(maps.features, maps.optical_depth, rays)
-            )
-            features = features + masks[:, :1] * resize_bilinear(maps.background.float(), rays)
+            if self.has_depth:
+                features, background, masks, depth = self._lifted(maps, labels, rays)
+            else:
+                features, masks, depth = compose(maps.features, maps.optical_depth, rays)
+                background = masks[:, :1]
+            features = features + background * resize_bilinear(maps.background.float(), rays)
             features, masks, depth = (resize_bilinear(picture, size) for picture in (features, masks, depth))
             mask = upsample_masks(masks, size * scale)
         image, last = self.upsampler(features)
@@ -211,27 +218,42 @@ class Generator(nn.Module):
             low_mask=masks,
         )
 
-    def _lifted(self, maps: PartMaps, labels: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Foreground features [B, C, size, size], masks [B, K + 1, size, size] and depth [B, 1, size, size]."""
-        rendering = render(
-            maps.features,
-            maps.depth,
-            maps.optical_depth,
-            self.shell_width,
-            self.windows,
-            camera_rays(labels, size),
-            depth_bounds=self.depth_bounds,
-            uniform=self.config.uniform_boundaries,
-            importance=self.config.importance_boundaries,
-            backend=self.config.backend,
-        )
+    def _lifted(self, maps: PartMaps, labels: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What of the background colours show [B, 1, size, size], after the foreground's features
+        [B, C, size, size] and before masks [B, K + 1, size, size] and depth [B, 1, size, size]."""
+
+        def look(sheets: PartMaps, optical_depth: Tensor, rays: Rays) -> Rendering:
+            return render(
+                sheets.features,
+                sheets.depth,
+                optical_depth,
+                self.shell_width,
+                self.windows,
+                rays,
+                depth_bounds=self.depth_bounds,
+                uniform=self.config.uniform_boundaries,
+                importance=self.config.importance_boundaries,
+                backend=self.config.backend,
+            )
+
+        rays = camera_rays(labels, size)
+        rendering = look(maps, maps.optical_depth, rays)
+        features, background = rendering.features, rendering.transmittance
+        if self.parts.clear:
+            features, background = seen_through(
+                rendering,
+                rays,
+                self.parts.clear,
+                lambda some, along: look(maps[some], maps.veil[some], along),
+            )
         square = (size, size)
         masks = rendering.masks
         if self.config.sheets > 1:
             masks = masks.unflatten(1, (-1, self.config.sheets)).sum(2)
         masks = torch.cat([rendering.transmittance[:, None], masks], dim=1)
         return (
-            rendering.features.unflatten(-1, square),
+            features.unflatten(-1, square),
+            background.unflatten(-1, square)[:, None],
             masks.unflatten(-1, square),
             rendering.depth.unflatten(-1, square)[:, None],
         )

@@ -5,11 +5,12 @@ pointwise in position, so they can be evaluated at any resolution. Information f
 
     position -> [base code] -> [shape codes] -> opacity
                                      |
-                                     +--------> [texture codes] -> features
+                                     +--------> [texture codes] -> features, clearness
     position, low frequencies -> [base code] -> [shape codes] -> relative depth
 
 Texture codes therefore cannot move geometry, and a part's codes reach no other part. The separate depth trunk
-sees low frequencies only: depth from the sharp shape trunk tears side views.
+sees low frequencies only: depth from the sharp shape trunk tears side views. Clearness is what glasses are asked for:
+how much of the colours behind them they let through, while their opacity says where they are.
 
 A part may have several sheets, each a network of its own that the part's codes modulate.
 
@@ -19,6 +20,8 @@ only where a sheet may be seen. What is never seen learns nothing either.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,8 +29,9 @@ from torch import Tensor, nn
 from ssgan_core.config import ModelConfig
 from ssgan_core.layers import PartLinear, dilate, fourier_features, position_code, resize_bilinear
 from ssgan_core.model.codes import Codes
+from ssgan_core.model.see_through import veil
 from ssgan_core.model.texels import CodedLayer, applied, each, marked_rows, modulated, spread
-from ssgan_core.parts import PartSchema
+from ssgan_core.parts import SEEN_THROUGH, PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
 _DEPTH_FREQUENCIES = 12
@@ -37,17 +41,33 @@ _MOST_SEEN = 0.5  # share of the texels above which one product of all of them i
 _LEAST_TEXELS = 5  # along the shortest wave: where there are fewer, eyes may lie between every other of them
 
 
-class PartGenerators(nn.Module):
-    """Codes -> features [B, L, C, S, S], relative depth [B, L, S, S] and optical depth [B, L, S, S].
+class Sheets(NamedTuple):
+    """What the part generators say of every sheet.
 
-    L counts sheets: model.sheets for each of the K foreground parts, a part's side by side. Without lifting, sheets
-    have no depth: it is zero.
+    L counts sheets: model.sheets for each of the K foreground parts, a part's side by side.
+
+    Attributes:
+        features: [B, L, C, S, S].
+        relative_depth: [B, L, S, S]; without lifting, sheets have none: it is zero.
+        optical_depth: [B, L, S, S].
+        veil: [B, L, S, S] optical depth for colours (see model.see_through): the same but of clear sheets.
+    """
+
+    features: Tensor
+    relative_depth: Tensor
+    optical_depth: Tensor
+    veil: Tensor
+
+
+class PartGenerators(nn.Module):
+    """Codes -> Sheets.
 
     Attributes:
         size: side S; the configured one at first. Another may be set at any time.
         code_width: how many of a code's numbers are read.
         least_sparse: side from which on texels that nobody sees are left out.
         shapes_kept: whether opacities and depths no longer learn.
+        clear: the sheets that light may pass through.
     """
 
     def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
@@ -57,6 +77,11 @@ class PartGenerators(nn.Module):
         self.shapes_kept = False
         sheets = [part for part in schema.foreground for _ in range(config.sheets)]
         count = len(sheets)
+        self.clear = [
+            index
+            for index, part in enumerate(sheets)
+            if config.see_through and not set(SEEN_THROUGH).isdisjoint(part.merges)
+        ]
         codes, width = config.part_code_width, config.part_width
         self.code_width = codes
         self.size = config.part_resolution
@@ -77,6 +102,10 @@ class PartGenerators(nn.Module):
         self.texture_layers = _stack(count, codes, width, width, config.texture_layers)
         self.to_opacity = PartLinear(count, codes, width, 1, demodulate=False, gain=0.25)
         self.to_features = PartLinear(count, codes, width, config.features, demodulate=False, gain=0.2)
+        self.to_clearness = None
+        if self.clear:  # one number for all of a lens at first, and quick to learn
+            self.to_clearness = PartLinear(len(self.clear), codes, width, 1, demodulate=False, gain=4.0)
+            nn.init.zeros_(self.to_clearness.weight)
         if config.lifting == "none":
             self.depth_layers, self.to_depth = None, None
             return
@@ -104,27 +133,36 @@ class PartGenerators(nn.Module):
             log_odds = log_odds.repeat_interleave(self.sheets, dim=0)
         self.layout_prior.copy_(log_odds)
 
-    def forward(self, codes: Codes) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, codes: Codes) -> Sheets:
         shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
         base = codes.base[:, None].expand(-1, shape.shape[1], -1)
         base, shape, texture = (code[..., : self.code_width].float() for code in (base, shape, texture))
         trunk = modulated(self.base_layers, base) + modulated(self.shape_layers, shape)
         opacity = modulated([self.to_opacity], shape)
         painting = modulated([*self.texture_layers, self.to_features], texture)
+        clearing = [] if self.to_clearness is None else modulated([self.to_clearness], texture[:, self.clear])
 
         position = position_code(self.waves, self.size)
         found = None
         if self._may_leave_out(position.device):
-            found = self._where_seen(position, trunk, opacity, painting)
+            found = self._where_seen(position, trunk, opacity, painting, clearing)
         x = None
         if found is None:
             x = applied(trunk, position)
-            found = applied(opacity, x), applied(painting, x)
-        logit, features = found
+            painted = applied(painting[:-1], x)
+            found = (
+                applied(opacity, x),
+                applied(painting[-1:], painted),
+                applied(clearing, painted[:, self.clear]) if clearing else None,
+            )
+        logit, features, clearness = found
         relative_depth = self._relative_depth(x, base, shape)
         log_odds = self._log_odds(_maps(logit, self.size)[:, :, 0], self._prior())
         optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
-        return _maps(features, self.size), relative_depth, optical_depth
+        veils = optical_depth
+        if clearness is not None:
+            veils = veil(optical_depth, _maps(clearness, self.size)[:, :, 0], self.clear)
+        return Sheets(_maps(features, self.size), relative_depth, optical_depth, veils)
 
     def _prior(self) -> Tensor:
         """Log-odds [1, L, S, S] of being seen that untrained networks begin with."""
@@ -145,9 +183,15 @@ class PartGenerators(nn.Module):
         return device.type == "cpu" and own_trunk and self.size >= self.least_sparse
 
     def _where_seen(
-        self, position: Tensor, trunk: list[CodedLayer], opacity: list[CodedLayer], painting: list[CodedLayer]
-    ) -> tuple[Tensor, Tensor] | None:
-        """Logits [B, L, S * S, 1] and features [B, L, S * S, C] where sheets may be seen, else minus infinity and zero.
+        self,
+        position: Tensor,
+        trunk: list[CodedLayer],
+        opacity: list[CodedLayer],
+        painting: list[CodedLayer],
+        clearing: list[CodedLayer],
+    ) -> tuple[Tensor, Tensor, Tensor | None] | None:
+        """Logits [B, L, S * S, 1], features [B, L, S * S, C] and, of clear sheets, clearness where they may be seen,
+        else minus infinity and zeros.
 
         None if that is most of the maps.
         """
@@ -158,7 +202,13 @@ class PartGenerators(nn.Module):
                 return None
             rows = each(trunk, marked_rows(position, seen))
             logits = spread(each(opacity, rows), seen, -torch.inf)
-            return logits, spread(each(painting, rows), seen, 0.0)
+            painted = each(painting[:-1], rows)
+            features = spread(each(painting[-1:], painted), seen, 0.0)
+            if not clearing:
+                return logits, features, None
+            sheets = seen.shape[1]
+            of_clear = [painted[i] for i in range(len(painted)) if i % sheets in self.clear]
+            return logits, features, spread(each(clearing, of_clear), seen[:, self.clear], 0.0)
 
     @torch.no_grad()
     def _seen(self, position: Tensor, trunk: list[CodedLayer], opacity: list[CodedLayer]) -> Tensor | None:

@@ -38,6 +38,7 @@ _OF_CODES = ".styles.weight"  # [G, codes, outputs]
 _BACKGROUND = "background."  # reads whole codes
 _MEAN = "mapping.mean"  # [codes]
 _DETAILS = "details."
+_CLEARNESS = "parts.to_clearness."
 
 
 class Origin(Protocol):
@@ -93,6 +94,7 @@ class FromModel:
             | (set() if self.config.choices else {"choices"})
             | (set() if self.config.traits or self.config.backdrop else {"traits"})
             | (set() if self.config.backdrop else {"backdrop"})
+            | (set() if self.config.see_through else {"see_through"})
             | ({"detail_octaves"} if self._changes_details(state.generator.config) else set()),
         )
         wanted = state.generator.state_dict()
@@ -103,6 +105,8 @@ class FromModel:
             found |= {name: torch.zeros_like(t) for name, t in wanted.items() if name.startswith(_OF_CHOICES)}
         if not self.config.traits:
             found |= {name: t for name, t in wanted.items() if name.startswith(_TRAITS)}
+        if not self.config.see_through:
+            found |= {name: t for name, t in wanted.items() if name.startswith(_CLEARNESS)}
         if self.config.code_width < state.generator.config.code_width:
             found |= _longer_codes(found, state.generator.config)
         if self._changes_details(state.generator.config):

@@ -196,9 +196,11 @@ class Trainer:
         """
         for group in optimiser.param_groups:
             group["lr"] = lr * (mapping_speed if group.get("mapping") else 1.0)
-        gradients = [
-            p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None
-        ]
+        learning = [p for group in optimiser.param_groups for p in group["params"] if p.requires_grad]
+        for parameter in learning:  # a rank whose heads wear no glasses learns nothing of them; others may
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in learning]
         self.ranks.average([*gradients, *alongside])
         if _all_finite(gradients):
             optimiser.step()

@@ -22,7 +22,7 @@ TINY = ModelConfig(
     features=4, frequencies=6, highest_frequency=4.0, upsampler_width=16,
 )  # fmt: skip
 PARTS = len(PORTRAIT.foreground)
-NEW_SETTINGS = ("lifting", "parts", "sheets", "depth_trunk")
+NEW_SETTINGS = ("lifting", "parts", "sheets", "depth_trunk", "see_through")
 
 
 def made(**settings) -> Generator:
@@ -148,7 +148,7 @@ def test_sheets_together_are_as_opaque_as_the_layout_says():
         networks = made(sheets=sheets).parts
         networks.to_opacity.weight.zero_()
         networks.set_layout(layout)
-        _, _, optical_depth = networks(drawn(made(sheets=sheets)))
+        optical_depth = networks(drawn(made(sheets=sheets))).optical_depth
         together = optical_depth[0].unflatten(0, (PARTS, sheets)).sum(1)
         torch.testing.assert_close(1 - torch.exp(-together), torch.sigmoid(layout))
 

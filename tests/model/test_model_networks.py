@@ -18,7 +18,7 @@ from ssgan_core.parts import PORTRAIT
 
 TINY = ModelConfig(
     resolution=32, render_resolution=16, part_resolution=12, latent=16, part_width=8, depth_width=8,
-    features=5, frequencies=6, highest_frequency=4.0, upsampler_width=16,
+    features=5, frequencies=6, highest_frequency=4.0, upsampler_width=16, see_through=True,
 )  # fmt: skip
 PARTS = len(PORTRAIT.foreground)
 
@@ -32,13 +32,15 @@ def random_codes(count: int, seed: int = 0) -> Codes:
 @pytest.fixture(scope="module")
 def networks() -> PartGenerators:
     torch.manual_seed(0)
-    return PartGenerators(TINY, PORTRAIT).eval().requires_grad_(False)
+    networks = PartGenerators(TINY, PORTRAIT).eval().requires_grad_(False)
+    networks.to_clearness.weight.normal_()  # as uneven as a trained one's
+    return networks
 
 
 def test_shapes_and_ranges(networks):
-    features, relative_depth, optical_depth = networks(random_codes(2))
+    features, relative_depth, optical_depth, veil = networks(random_codes(2))
     assert features.shape == (2, PARTS, 5, 12, 12)
-    assert relative_depth.shape == optical_depth.shape == (2, PARTS, 12, 12)
+    assert relative_depth.shape == optical_depth.shape == veil.shape == (2, PARTS, 12, 12)
     assert (optical_depth >= 0).all()
     assert (optical_depth <= 20).all()
     for k, part in enumerate(PORTRAIT.foreground):
@@ -63,7 +65,8 @@ def test_texture_codes_cannot_move_geometry(networks):
     after = networks(Codes(codes.base, codes.shape, other.texture))
     assert torch.equal(before[1], after[1])
     assert torch.equal(before[2], after[2])
-    assert not torch.allclose(before[0], after[0])
+    assert not torch.allclose(before.features, after.features)
+    assert not torch.allclose(before.veil, after.veil)
 
 
 def test_outlines_are_sharp_but_while_they_are_learnt(networks):
@@ -83,6 +86,8 @@ def in_a_corner(size: int, count: int) -> tuple[PartGenerators, PartGenerators]:
     log_odds = torch.full((PARTS, size, size), -30.0)
     log_odds[:-1, 1 : 1 + count, 2 : 2 + count] = 2.0
     networks.set_layout(log_odds)
+    with torch.no_grad():
+        networks.to_clearness.weight.normal_()
     whole = copy.deepcopy(networks)
     whole.least_sparse = math.inf
     return networks, whole
@@ -95,8 +100,9 @@ def test_texels_that_nobody_sees_are_left_out(size, count):
     assert torch.equal(fewer[1], whole[1])
     visible = whole[2] > 1e-4
     assert visible[:, :-1, 1 : 1 + count, 2 : 2 + count].all()
-    torch.testing.assert_close(fewer[2][visible], whole[2][visible])
-    assert (fewer[2][~visible] <= 1e-4).all()
+    for index in (2, 3):
+        torch.testing.assert_close(fewer[index][visible], whole[index][visible])
+        assert (fewer[index][~visible] <= 1e-4).all()
     # Between a visible texel and any of its neighbours the renderer interpolates.
     around = torch.nn.functional.max_pool2d(visible.float(), 3, 1, 1) > 0
     features, expected = (maps[0].movedim(2, -1) for maps in (fewer, whole))
@@ -108,15 +114,15 @@ def test_texels_that_nobody_sees_are_left_out(size, count):
 def test_what_is_left_out_teaches_nothing():
     gradients = []
     for networks in in_a_corner(24, 3):
-        features, depth, optical_depth = networks(random_codes(2))
-        opacity = 1 - torch.exp(-optical_depth)
-        ((features.square().mean(2) + depth + 1) * opacity).sum().backward()
+        features, depth, optical_depth, veil = networks(random_codes(2))
+        opacity, hidden = 1 - torch.exp(-optical_depth), 1 - torch.exp(-veil)
+        ((features.square().mean(2) + depth + 1) * opacity + hidden).sum().backward()
         gradients.append({name: value.grad for name, value in networks.named_parameters()})
     for name, expected in gradients[1].items():
         torch.testing.assert_close(gradients[0][name], expected, rtol=1e-3, atol=1e-3, msg=name)
 
 
-@pytest.mark.parametrize("layer", ["to_opacity", "to_features"])
+@pytest.mark.parametrize("layer", ["to_opacity", "to_features", "to_clearness"])
 def test_weights_that_are_no_numbers_are_not_left_out(layer):
     networks, _ = in_a_corner(24, 3)
     getattr(networks, layer).weight.data.fill_(math.nan)
@@ -145,7 +151,7 @@ def test_layout_prior_is_the_opacity_of_an_untrained_part():
     with torch.no_grad():
         networks.to_opacity.weight.zero_()
         networks.layout_prior.fill_(-1.2)
-        _, _, optical_depth = networks(random_codes(1))
+        optical_depth = networks(random_codes(1)).optical_depth
     opacity = 1 - torch.exp(-optical_depth)
     torch.testing.assert_close(opacity, torch.full_like(opacity, torch.sigmoid(torch.tensor(-1.2)).item()))
 

@@ -156,7 +156,7 @@ def test_curvature_means_the_same_at_any_side(coarse):
     for size in (12, 24):
         x = (torch.arange(size) + 0.5) / size
         bowl = (0.3 * x**2 - 0.2 * x[:, None] ** 2).expand(1, len(PORTRAIT.foreground), size, size)
-        maps = PartMaps(bowl, bowl, bowl, torch.full_like(bowl, 20), bowl)
+        maps = PartMaps(bowl, bowl, bowl, torch.full_like(bowl, 20), bowl, bowl)
         found.append(phases.curvature(maps).item())
     assert found[0] == pytest.approx(found[1], rel=1e-4)
     assert found[0] > 0

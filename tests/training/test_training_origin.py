@@ -180,6 +180,17 @@ def test_traits_that_nobody_described_or_that_are_others(heads, tmp_path, monkey
         begin("others", warmup_kimg=0.004)
 
 
+def test_a_model_of_painted_lenses_begins_to_see_through_them(begun):
+    plain, state = fresh(), fresh({"see_through": True})
+    FromModel.open(begun).fill(plain)
+    FromModel.open(begun).fill(state)
+    before, after = look(plain.generator), look(state.generator)
+    assert torch.equal(after.low_mask, before.low_mask)
+    assert (after.image - before.image).abs().max() > 1e-4
+    state.generator.parts.to_clearness.bias.data.fill_(-1e3)
+    torch.testing.assert_close(look(state.generator).image, before.image, atol=1e-4, rtol=1e-4)
+
+
 def test_a_model_without_details_begins_to_paint_them(heads, begun, tmp_path):
     plain, state = fresh(), fresh({"detail_octaves": 1})
     FromModel.open(begun).fill(plain)
