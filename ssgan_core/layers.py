@@ -214,7 +214,13 @@ def area_average(x: Tensor, size: int) -> Tensor:
 
 def dilate(mask: Tensor, pixels: int) -> Tensor:
     """Masks [B, H, W] or [B, L, H, W] (bool) grown by so many pixels in every direction, diagonals included."""
-    return F.max_pool2d(mask.float(), 2 * pixels + 1, stride=1, padding=pixels) > 0
+    for dim in (-1, -2):
+        side, grown = mask.shape[dim], mask.clone()
+        for step in range(1, min(pixels, side - 1) + 1):
+            grown.narrow(dim, step, side - step).logical_or_(mask.narrow(dim, 0, side - step))
+            grown.narrow(dim, 0, side - step).logical_or_(mask.narrow(dim, step, side - step))
+        mask = grown
+    return mask
 
 
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:

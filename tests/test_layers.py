@@ -104,3 +104,28 @@ def test_position_code_knows_left_from_right_and_up_from_down():
     torch.testing.assert_close(x[0], torch.tensor([-0.8, -0.4, 0.0, 0.4, 0.8]))
     assert (y[0] > 0).all()
     assert (y[-1] < 0).all()
+
+
+@pytest.mark.parametrize("pixels", [0, 1, 2, 9])
+@pytest.mark.parametrize("shape", [(2, 7, 9), (1, 3, 12, 5)])
+def test_masks_grow_to_every_side_and_keep_what_they_were(shape, pixels):
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) > 0.95
+    before = mask.clone()
+    grown = layers.dilate(mask, pixels)
+    expected = torch.zeros_like(mask)
+    for *first, row, column in mask.nonzero().tolist():
+        around = (
+            slice(max(0, row - pixels), row + pixels + 1),
+            slice(max(0, column - pixels), column + pixels + 1),
+        )
+        expected[(*first, *around)] = True
+    assert torch.equal(grown, expected)
+    assert torch.equal(mask, before)
+
+
+def test_an_activated_convolution_is_the_convolution_and_the_activation():
+    torch.manual_seed(0)
+    convolution = layers.EqualConv2d(3, 4, 3)
+    convolution.bias.data.normal_()
+    x = torch.randn(2, 3, 6, 6)
+    torch.testing.assert_close(convolution.activated(x), layers.leaky_relu(convolution(x)))

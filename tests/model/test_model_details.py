@@ -214,3 +214,36 @@ def test_the_most_octaves_that_small_pictures_may_have_are_noise(resolution, oct
         oriented_noise(octaves + 1, 2 * resolution, 0.4 * resolution)
     with pytest.raises(SsganError, match=r"model\.detail_octaves"):
         ModelConfig(resolution=resolution, render_resolution=8, detail_octaves=octaves + 1)
+
+
+@pytest.mark.parametrize("size", [32, 16])
+def test_a_processor_adds_what_a_gpu_adds(size):
+    torch.manual_seed(0)
+    details = SurfaceDetails(torch.tensor([True, False]), 2, 32, 4)
+    details.to_amplitudes.weight.data.normal_()  # of every colour its own
+    details.to_amplitudes.bias.data.normal_()
+    features = torch.randn(2, 4, size, size, requires_grad=True)
+    place = torch.rand(2, size, size, 2)
+    place[0, :2] = torch.tensor([[0.0], [1.0]])[
+        :, None
+    ]  # both ends: what lies just below zero is rounded to one
+    strength = torch.rand(2, 1, size, size).where(torch.rand(2, 1, size, size) > 0.4, 0)
+    left_out = 12 * (size == 16)
+    found = []
+    for add in (details._everywhere, details._where_strong):
+        added = add(features, place, strength, left_out)
+        learning = (features, details.to_amplitudes.weight, details.to_amplitudes.bias)
+        found.append((added, *torch.autograd.grad((added * torch.arange(3.0).view(3, 1, 1)).sum(), learning)))
+    for expected, value in zip(*found, strict=True):
+        torch.testing.assert_close(value, expected, atol=1e-4, rtol=1e-4)
+    assert found[0][0].any()
+
+
+def test_where_no_pixel_has_details_nothing_is_added():
+    details = SurfaceDetails(torch.tensor([True, False]), 2, 32, 4)
+    features = torch.randn(1, 4, 32, 32, requires_grad=True)
+    added = details(features, shown(torch.rand(1, 32, 32, 2), 0.0, 1.0))
+    assert added.shape == (1, 3, 32, 32)
+    assert not added.any()
+    added.sum().backward()
+    assert not features.grad.any()
