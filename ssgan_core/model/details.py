@@ -112,13 +112,14 @@ class SurfaceDetails(nn.Module):
         return F.embedding_bag(corners, texels, mode="sum", per_sample_weights=shares)
 
     def _strength(self, masks: Tensor) -> Tensor:
-        """[B, 1, H, W]: the opacity of painted parts, down to zero where two parts have equal shares of a pixel.
+        """[B, 1, H, W]: the opacity of painted parts, down to zero where the largest of them has half of a pixel.
 
-        Else noise would stand in for the contrast of outlines that are not sharp yet.
+        Else noise would stand in for the contrast of outlines that are not sharp yet, and lie on cheeks where hair seen
+        from the side thins out.
         """
-        largest = masks.amax(1, keepdim=True) / masks.sum(1, keepdim=True).clamp(min=1e-3)
-        painted = torch.einsum("bkhw,k->bhw", masks, self.painted)[:, None]
-        return painted * (2 * largest - 1).clamp(min=0)
+        painted = masks * self.painted[:, None, None]
+        largest = painted.amax(1, keepdim=True) / masks.sum(1, keepdim=True).clamp(min=1e-3)
+        return painted.sum(1, keepdim=True) * (2 * largest - 1).clamp(min=0)
 
 
 def seen_surface(labels: Tensor, depth: Tensor, opacity: Tensor, masks: Tensor) -> Surface:

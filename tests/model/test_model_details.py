@@ -118,8 +118,11 @@ def test_only_painted_parts_get_details():
     torch.manual_seed(0)
     details = SurfaceDetails(torch.tensor([True, False]), 2, 32, 4)
     features, points = torch.randn(1, 4, 32, 32), torch.rand(1, 32, 32, 2) - 0.5
-    assert details(features, shown(points, 1.0, 0.0)).any()
-    assert not details(features, shown(points, 0.0, 1.0)).any()
+    whole = details(features, shown(points, 1.0, 0.0))
+    assert whole.any()
+    for share, strength in ((0.0, 0.0), (0.3, 0.0), (0.5, 0.0), (0.7, 0.7 * 0.4)):  # hair that thins out over a cheek
+        added = details(features, shown(points, share, 1 - share))
+        torch.testing.assert_close(added, strength * whole, atol=1e-6, rtol=1e-4)
 
 
 def test_smaller_pictures_lack_the_octaves_that_they_would_alias(details):
