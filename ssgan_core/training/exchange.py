@@ -42,7 +42,9 @@ def exchange_terms(generator: Generator, labels: Tensor, rng: torch.Generator) -
         receiver, giver = codes[:count], codes[count:]
         before = generator(receiver, labels)
     after = generator(receiver.with_part(giver, part), labels)
-    region = dilate(_where(before, part) | _where(after, part), ceil(_WIDENED * generator.config.resolution))
+    # What is behind lenses may change, too, if masks know nothing of it.
+    parts = [part, *{sheet // generator.config.sheets for sheet in generator.parts.clear}]
+    region = dilate(_where(before, parts) | _where(after, parts), ceil(_WIDENED * generator.config.resolution))
     image = (after.image - before.image).float().square().mean(1)
     masks = (after.mask - before.mask).abs().sum(1) / 2
     return {
@@ -51,5 +53,5 @@ def exchange_terms(generator: Generator, labels: Tensor, rng: torch.Generator) -
     }
 
 
-def _where(output: Output, part: int) -> Tensor:
-    return output.mask.argmax(1) == part + 1
+def _where(output: Output, parts: list[int]) -> Tensor:
+    return torch.isin(output.mask.argmax(1), torch.tensor(parts, device=output.mask.device) + 1)

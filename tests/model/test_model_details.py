@@ -120,7 +120,12 @@ def test_only_painted_parts_get_details():
     features, points = torch.randn(1, 4, 32, 32), torch.rand(1, 32, 32, 2) - 0.5
     whole = details(features, shown(points, 1.0, 0.0))
     assert whole.any()
-    for share, strength in ((0.0, 0.0), (0.3, 0.0), (0.5, 0.0), (0.7, 0.7 * 0.4)):  # hair that thins out over a cheek
+    for share, strength in (
+        (0.0, 0.0),
+        (0.3, 0.0),
+        (0.5, 0.0),
+        (0.7, 0.7 * 0.4),
+    ):  # hair that thins out over a cheek
         added = details(features, shown(points, share, 1 - share))
         torch.testing.assert_close(added, strength * whole, atol=1e-6, rtol=1e-4)
 

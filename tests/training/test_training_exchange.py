@@ -7,7 +7,7 @@ from recipes import recipe
 from ssgan_core.model.generator import Generator
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.synthesis import load_generator
-from ssgan_core.training import runs
+from ssgan_core.training import exchange, runs
 from ssgan_core.training.exchange import exchange_terms
 from ssgan_core.training.loop import train
 
@@ -42,6 +42,25 @@ def test_nothing_leaks_where_heads_are_alike(generator, heads, monkeypatch):
     terms, gradients = terms_and_gradients(generator, heads)
     assert [value.item() for value in terms.values()] == [0, 0]
     assert all(g is None or g.isfinite().all() for g in gradients.values())
+
+
+def test_what_changes_behind_lenses_is_no_leak(heads, monkeypatch):
+    """Glasses cover the picture, so masks never show the part that is exchanged behind them."""
+    torch.manual_seed(0)
+    generator = Generator(recipe(model={"see_through": True}).model, PORTRAIT)
+    layout = torch.full_like(generator.parts.layout_prior, -9.0)
+    layout[[PORTRAIT.foreground_index("skin"), PORTRAIT.foreground_index("glasses")]] = 9.0
+    generator.parts.set_layout(layout)
+    generator.parts.to_clearness.bias.data.fill_(10.0)
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.tensor(PORTRAIT.foreground_index("skin")))
+    labels = torch.from_numpy(heads.labels)[:6]
+
+    def leaked():
+        return exchange_terms(generator, labels, torch.Generator().manual_seed(1))["leaked_image"].item()
+
+    assert leaked() == 0
+    monkeypatch.setattr(exchange, "_where", lambda output, parts: output.mask.argmax(1) == parts[0] + 1)
+    assert leaked() > 0.1
 
 
 def test_leaks_are_learnt_away(heads, tmp_path):
