@@ -42,8 +42,8 @@ CELEBAMASK_HQ_SUFFIXES = {
 
 # Class names of what is strands or weave to the eye.
 TEXTURED = ("hair", "cloth", "hat")
-# Class names of what a mask covers, and light passes through all the same.
-SEEN_THROUGH = ("glasses",)
+# Class name of what a mask covers, and light passes through all the same.
+SEEN_THROUGH = "glasses"
 
 
 @dataclass(frozen=True)

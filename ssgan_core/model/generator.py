@@ -239,7 +239,7 @@ class Generator(nn.Module):
         rays = camera_rays(labels, size)
         rendering = look(maps, maps.optical_depth, rays)
         features, background = rendering.features, rendering.transmittance
-        if self.parts.clear:
+        if self.parts.to_clearness is not None:
             features, background = seen_through(
                 rendering,
                 rays,

@@ -67,7 +67,7 @@ class PartGenerators(nn.Module):
         code_width: how many of a code's numbers are read.
         least_sparse: side from which on texels that nobody sees are left out.
         shapes_kept: whether opacities and depths no longer learn.
-        clear: the sheets that light may pass through.
+        clear: the sheets, side by side, that light may pass through.
     """
 
     def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
@@ -77,11 +77,8 @@ class PartGenerators(nn.Module):
         self.shapes_kept = False
         sheets = [part for part in schema.foreground for _ in range(config.sheets)]
         count = len(sheets)
-        self.clear = [
-            index
-            for index, part in enumerate(sheets)
-            if config.see_through and not set(SEEN_THROUGH).isdisjoint(part.merges)
-        ]
+        clear = [i for i, part in enumerate(sheets) if config.see_through and SEEN_THROUGH in part.merges]
+        self.clear = slice(clear[0], clear[-1] + 1) if clear else slice(0)
         codes, width = config.part_code_width, config.part_width
         self.code_width = codes
         self.size = config.part_resolution
@@ -103,8 +100,8 @@ class PartGenerators(nn.Module):
         self.to_opacity = PartLinear(count, codes, width, 1, demodulate=False, gain=0.25)
         self.to_features = PartLinear(count, codes, width, config.features, demodulate=False, gain=0.2)
         self.to_clearness = None
-        if self.clear:  # one number for all of a lens at first, and quick to learn
-            self.to_clearness = PartLinear(len(self.clear), codes, width, 1, demodulate=False, gain=4.0)
+        if clear:  # one number for all of a lens at first, and quick to learn
+            self.to_clearness = PartLinear(len(clear), codes, width, 1, demodulate=False, gain=4.0)
             nn.init.zeros_(self.to_clearness.weight)
         if config.lifting == "none":
             self.depth_layers, self.to_depth = None, None
@@ -139,22 +136,19 @@ class PartGenerators(nn.Module):
         base, shape, texture = (code[..., : self.code_width].float() for code in (base, shape, texture))
         trunk = modulated(self.base_layers, base) + modulated(self.shape_layers, shape)
         opacity = modulated([self.to_opacity], shape)
-        painting = modulated([*self.texture_layers, self.to_features], texture)
+        painting, colours = modulated(self.texture_layers, texture), modulated([self.to_features], texture)
         clearing = [] if self.to_clearness is None else modulated([self.to_clearness], texture[:, self.clear])
 
         position = position_code(self.waves, self.size)
         found = None
         if self._may_leave_out(position.device):
-            found = self._where_seen(position, trunk, opacity, painting, clearing)
+            found = self._where_seen(position, trunk, opacity, painting, colours, clearing)
         x = None
         if found is None:
             x = applied(trunk, position)
-            painted = applied(painting[:-1], x)
-            found = (
-                applied(opacity, x),
-                applied(painting[-1:], painted),
-                applied(clearing, painted[:, self.clear]) if clearing else None,
-            )
+            painted = applied(painting, x)
+            clearness = applied(clearing, painted[:, self.clear]) if clearing else None
+            found = applied(opacity, x), applied(colours, painted), clearness
         logit, features, clearness = found
         relative_depth = self._relative_depth(x, base, shape)
         log_odds = self._log_odds(_maps(logit, self.size)[:, :, 0], self._prior())
@@ -188,6 +182,7 @@ class PartGenerators(nn.Module):
         trunk: list[CodedLayer],
         opacity: list[CodedLayer],
         painting: list[CodedLayer],
+        colours: list[CodedLayer],
         clearing: list[CodedLayer],
     ) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """Logits [B, L, S * S, 1], features [B, L, S * S, C] and, of clear sheets, clearness where they may be seen,
@@ -202,12 +197,12 @@ class PartGenerators(nn.Module):
                 return None
             rows = each(trunk, marked_rows(position, seen))
             logits = spread(each(opacity, rows), seen, -torch.inf)
-            painted = each(painting[:-1], rows)
-            features = spread(each(painting[-1:], painted), seen, 0.0)
+            painted = each(painting, rows)
+            features = spread(each(colours, painted), seen, 0.0)
             if not clearing:
                 return logits, features, None
-            sheets = seen.shape[1]
-            of_clear = [painted[i] for i in range(len(painted)) if i % sheets in self.clear]
+            portraits = range(0, len(painted), seen.shape[1])
+            of_clear = [x for first in portraits for x in painted[first : first + seen.shape[1]][self.clear]]
             return logits, features, spread(each(clearing, of_clear), seen[:, self.clear], 0.0)
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ on them, which no change of the eyes reaches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -20,23 +20,23 @@ _START = -1.0  # log-odds of clearness: untrained lenses let 27 % through
 _LEAST_SHARE = 1e-3  # of a ray's mask, below which colours behind need no second look
 
 
-def veil(optical_depth: Tensor, logits: Tensor, clear: Sequence[int]) -> Tensor:
+def veil(optical_depth: Tensor, logits: Tensor, clear: slice) -> Tensor:
     """Optical depths [B, L, S, S] for colours, from those for masks and what the sheets `clear` say.
 
     A sheet of opacity o and clearness t hides o (1 - t) of what is behind it, and shows as much of itself.
 
     Args:
-        logits: [B, len(clear), S, S] log-odds of clearness, as networks say them.
-        clear: which of the L sheets light may pass through.
+        logits: [B, G, S, S] log-odds of clearness, as networks say them.
+        clear: the G sheets, side by side, that light may pass through.
     """
     clearness = torch.sigmoid(logits.float() + _START)
-    passed = torch.exp(-optical_depth[:, list(clear)])
+    passed = torch.exp(-optical_depth[:, clear])
     thinner = -torch.log(passed + (1 - passed) * clearness)
-    return optical_depth.index_copy(1, torch.tensor(clear, device=optical_depth.device), thinner)
+    return torch.cat([optical_depth[:, : clear.start], thinner, optical_depth[:, clear.stop :]], dim=1)
 
 
 def seen_through(
-    found: Rendering, rays: Rays, clear: Sequence[int], look: Callable[[slice, Rays], Rendering]
+    found: Rendering, rays: Rays, clear: slice, look: Callable[[slice, Rays], Rendering]
 ) -> tuple[Tensor, Tensor]:
     """Features [B, C, P] and share of the background [B, P] as colours have them.
 
@@ -49,7 +49,7 @@ def seen_through(
     if found.masks.device.type != "cpu":
         again = look(slice(None), rays)
         return again.features, again.transmittance
-    meets = found.masks.detach()[:, list(clear)].sum(1) > _LEAST_SHARE
+    meets = found.masks.detach()[:, clear].sum(1) > _LEAST_SHARE
     features, background = list(found.features), list(found.transmittance)
     for index in meets.any(1).nonzero()[:, 0].tolist():
         chosen, one = meets[index].nonzero()[:, 0], slice(index, index + 1)

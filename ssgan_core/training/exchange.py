@@ -42,9 +42,12 @@ def exchange_terms(generator: Generator, labels: Tensor, rng: torch.Generator) -
         receiver, giver = codes[:count], codes[count:]
         before = generator(receiver, labels)
     after = generator(receiver.with_part(giver, part), labels)
-    # What is behind lenses may change, too, if masks know nothing of it.
-    parts = [part, *{sheet // generator.config.sheets for sheet in generator.parts.clear}]
-    region = dilate(_where(before, parts) | _where(after, parts), ceil(_WIDENED * generator.config.resolution))
+    parts = [part]
+    if generator.parts.to_clearness is not None:  # what is behind lenses may change, too
+        parts.append(generator.parts.clear.start // generator.config.sheets)
+    region = dilate(
+        _where(before, parts) | _where(after, parts), ceil(_WIDENED * generator.config.resolution)
+    )
     image = (after.image - before.image).float().square().mean(1)
     masks = (after.mask - before.mask).abs().sum(1) / 2
     return {

@@ -49,7 +49,7 @@ def drawn(generator: Generator, seed: int = 1) -> Codes:
 def with_clearness(maps: PartMaps, log_odds: float) -> PartMaps:
     """Glasses as clear as that everywhere; `veil` adds -1 to what networks say."""
     logits = torch.full_like(maps.optical_depth[:, :1], log_odds + 1)
-    return replace(maps, veil=veil(maps.optical_depth, logits, [GLASSES]))
+    return replace(maps, veil=veil(maps.optical_depth, logits, slice(GLASSES, GLASSES + 1)))
 
 
 def taken_off(maps: PartMaps) -> PartMaps:
@@ -62,7 +62,7 @@ def taken_off(maps: PartMaps) -> PartMaps:
 def test_a_veil_hides_its_share_of_what_the_sheet_hides(opacity, clearness):
     depths = torch.full((1, 3, 2, 2), -math.log(1 - opacity))
     logits = torch.full((1, 1, 2, 2), math.log(clearness / (1 - clearness)) + 1)
-    found = veil(depths, logits, [1])
+    found = veil(depths, logits, slice(1, 2))
     assert torch.equal(found[:, [0, 2]], depths[:, [0, 2]])
     hidden = 1 - torch.exp(-found[:, 1])
     torch.testing.assert_close(hidden, torch.full_like(hidden, opacity * (1 - clearness)))
@@ -73,7 +73,7 @@ def test_a_veil_hides_its_share_of_what_the_sheet_hides(opacity, clearness):
 def test_veils_and_their_gradients_are_finite_at_the_ends(log_odds, depth):
     depths = torch.full((1, 1, 2, 2), depth, requires_grad=True)
     logits = torch.full((1, 1, 2, 2), log_odds, requires_grad=True)
-    found = veil(depths, logits, [0])
+    found = veil(depths, logits, slice(0, 1))
     assert ((found >= 0) & (found <= 20.0001)).all()
     for gradient in torch.autograd.grad(found.sum(), (depths, logits)):
         assert gradient.isfinite().all()
@@ -167,7 +167,7 @@ def test_only_rays_that_meet_lenses_are_rendered_again(generator):
         asked.append((some, along.origins.shape[1]))
         return rendered(maps[some], maps.veil[some], along)
 
-    features, background = seen_through(found, rays, [GLASSES], look)
+    features, background = seen_through(found, rays, slice(GLASSES, GLASSES + 1), look)
     meets = found.masks[:, GLASSES] > 1e-3
     assert not meets[0].any()
     assert asked == [(slice(1, 2), int(meets[1].sum()))]
@@ -183,7 +183,10 @@ def test_a_gpu_is_not_asked_which_rays_meet_lenses(generator):
     found = rendered(maps, maps.optical_depth, rays)
     elsewhere = replace(found, masks=found.masks.to("meta"))  # its values can be asked by nobody
     features, background = seen_through(
-        elsewhere, rays, [GLASSES], lambda some, along: rendered(maps[some], maps.veil[some], along)
+        elsewhere,
+        rays,
+        slice(GLASSES, GLASSES + 1),
+        lambda some, along: rendered(maps[some], maps.veil[some], along),
     )
     again = rendered(maps, maps.veil, rays)
     assert torch.equal(features, again.features)
