@@ -15,7 +15,8 @@ how much of the colours behind them they let through, while their opacity says w
 A part may have several sheets, each a network of its own that the part's codes modulate.
 
 Most parts cover little of their window. On a processor opacities are computed at every other texel first, and the rest
-only where a sheet may be seen. What is never seen learns nothing either.
+only where a sheet may be seen. What is never seen learns nothing either. Depth is computed everywhere: rays ask for it
+before and behind what they see.
 """
 
 from __future__ import annotations
@@ -57,6 +58,28 @@ class Sheets(NamedTuple):
     relative_depth: Tensor
     optical_depth: Tensor
     veil: Tensor
+
+
+class _Stacks(NamedTuple):
+    """Layers with the codes that modulate them: from positions to the trunk, from there to opacity and paint, from the
+    paint to features and clear sheets' clearness; to depth from positions of its own, or from the trunk."""
+
+    trunk: list[CodedLayer]
+    opacity: list[CodedLayer]
+    painting: list[CodedLayer]
+    features: list[CodedLayer]
+    clearness: list[CodedLayer]
+    depth: list[CodedLayer]
+
+
+class _Said(NamedTuple):
+    """What layers say: opacity [B, L, S * S, 1], features [B, L, S * S, C], clearness of clear sheets, and the trunk,
+    None where texels were left out."""
+
+    opacity: Tensor
+    features: Tensor
+    clearness: Tensor | None
+    trunk: Tensor | None
 
 
 class PartGenerators(nn.Module):
@@ -134,29 +157,34 @@ class PartGenerators(nn.Module):
         shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
         base = codes.base[:, None].expand(-1, shape.shape[1], -1)
         base, shape, texture = (code[..., : self.code_width].float() for code in (base, shape, texture))
-        trunk = modulated(self.base_layers, base) + modulated(self.shape_layers, shape)
-        opacity = modulated([self.to_opacity], shape)
-        painting, colours = modulated(self.texture_layers, texture), modulated([self.to_features], texture)
-        clearing = [] if self.to_clearness is None else modulated([self.to_clearness], texture[:, self.clear])
-
+        stacks = self._stacks(base, shape, texture)
         position = position_code(self.waves, self.size)
-        found = None
-        if self._may_leave_out(position.device):
-            found = self._where_seen(position, trunk, opacity, painting, colours, clearing)
-        x = None
-        if found is None:
-            x = applied(trunk, position)
-            painted = applied(painting, x)
-            clearness = applied(clearing, painted[:, self.clear]) if clearing else None
-            found = applied(opacity, x), applied(colours, painted), clearness
-        logit, features, clearness = found
-        relative_depth = self._relative_depth(x, base, shape)
-        log_odds = self._log_odds(_maps(logit, self.size)[:, :, 0], self._prior())
+        seen = self._seen(position, stacks) if self._may_leave_out(position.device) else None
+        said = self._everywhere(position, stacks) if seen is None else self._where(seen, position, stacks)
+
+        log_odds = self._log_odds(_maps(said.opacity, self.size)[:, :, 0], self._prior())
         optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
         veils = optical_depth
-        if clearness is not None:
-            veils = veil(optical_depth, _maps(clearness, self.size)[:, :, 0], self.clear)
-        return Sheets(_maps(features, self.size), relative_depth, optical_depth, veils)
+        if said.clearness is not None:
+            veils = veil(optical_depth, _maps(said.clearness, self.size)[:, :, 0], self.clear)
+        relative_depth = self._relative_depth(said, stacks.depth)
+        return Sheets(_maps(said.features, self.size), relative_depth, optical_depth, veils)
+
+    def _stacks(self, base: Tensor, shape: Tensor, texture: Tensor) -> _Stacks:
+        depth = [] if self.to_depth is None else modulated([self.to_depth], shape)
+        if self.depth_layers is not None:
+            first, *rest = self.depth_layers
+            depth = modulated([first], base) + modulated(rest, shape) + depth
+        return _Stacks(
+            trunk=modulated(self.base_layers, base) + modulated(self.shape_layers, shape),
+            opacity=modulated([self.to_opacity], shape),
+            painting=modulated(self.texture_layers, texture),
+            features=modulated([self.to_features], texture),
+            clearness=[]
+            if self.to_clearness is None
+            else modulated([self.to_clearness], texture[:, self.clear]),
+            depth=depth,
+        )
 
     def _prior(self) -> Tensor:
         """Log-odds [1, L, S, S] of being seen that untrained networks begin with."""
@@ -176,68 +204,56 @@ class PartGenerators(nn.Module):
         own_trunk = self.depth_layers is not None or self.to_depth is None
         return device.type == "cpu" and own_trunk and self.size >= self.least_sparse
 
-    def _where_seen(
-        self,
-        position: Tensor,
-        trunk: list[CodedLayer],
-        opacity: list[CodedLayer],
-        painting: list[CodedLayer],
-        colours: list[CodedLayer],
-        clearing: list[CodedLayer],
-    ) -> tuple[Tensor, Tensor, Tensor | None] | None:
-        """Logits [B, L, S * S, 1], features [B, L, S * S, C] and, of clear sheets, clearness where they may be seen,
-        else minus infinity and zeros.
+    def _everywhere(self, position: Tensor, stacks: _Stacks) -> _Said:
+        x = applied(stacks.trunk, position)
+        painted = applied(stacks.painting, x)
+        clearness = applied(stacks.clearness, painted[:, self.clear]) if stacks.clearness else None
+        return _Said(applied(stacks.opacity, x), applied(stacks.features, painted), clearness, x)
 
-        None if that is most of the maps.
-        """
+    def _where(self, seen: Tensor, position: Tensor, stacks: _Stacks) -> _Said:
+        """Of the texels that may be seen; elsewhere opacities are minus infinity, all else is zero."""
         # In bf16 products of few texels are slower.
         with torch.autocast(position.device.type, enabled=False):
-            seen = self._seen(position, trunk, opacity)
-            if seen is None:
-                return None
-            rows = each(trunk, marked_rows(position, seen))
-            logits = spread(each(opacity, rows), seen, -torch.inf)
-            painted = each(painting, rows)
-            features = spread(each(colours, painted), seen, 0.0)
-            if not clearing:
-                return logits, features, None
-            portraits = range(0, len(painted), seen.shape[1])
-            of_clear = [x for first in portraits for x in painted[first : first + seen.shape[1]][self.clear]]
-            return logits, features, spread(each(clearing, of_clear), seen[:, self.clear], 0.0)
+            x = each(stacks.trunk, marked_rows(position, seen))
+            painted = each(stacks.painting, x)
+            clearness = None
+            if stacks.clearness:
+                portraits = range(0, len(painted), seen.shape[1])
+                clear = [rows for i in portraits for rows in painted[i : i + seen.shape[1]][self.clear]]
+                clearness = spread(each(stacks.clearness, clear), seen[:, self.clear], 0.0)
+            opacity = spread(each(stacks.opacity, x), seen, -torch.inf)
+            return _Said(opacity, spread(each(stacks.features, painted), seen, 0.0), clearness, None)
 
     @torch.no_grad()
-    def _seen(self, position: Tensor, trunk: list[CodedLayer], opacity: list[CodedLayer]) -> Tensor | None:
+    def _seen(self, position: Tensor, stacks: _Stacks) -> Tensor | None:
         """Where each sheet may be seen [B, L, S, S], bool, or None if that is most of the maps.
 
         Every other texel in both directions is asked first, then all that lie around those that are seen at all, then
         what lies around these. Neighbours of what is seen count as seen, as the renderer interpolates between them.
         """
-        coarse = position.view(self.size, self.size, -1)[::2, ::2]
-        logit = applied(trunk + opacity, coarse.flatten(0, 1)).unflatten(2, coarse.shape[:2])[..., 0]
-        wanted = dilate(_visible(self._log_odds(logit, self._prior()[:, :, ::2, ::2])), 1)
-        wanted = wanted.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, : self.size, : self.size]
-        known = torch.zeros_like(wanted)
-        visible = torch.zeros_like(wanted)
-        while wanted.float().mean() <= _MOST_SEEN and (unknown := wanted & ~known).any():
-            rows = each(trunk + opacity, marked_rows(position, unknown))
-            logit = _maps(spread(rows, unknown, -torch.inf), self.size)[:, :, 0]
-            visible |= _visible(self._log_odds(logit, self._prior()))
-            known |= unknown
-            wanted = dilate(visible, 1)
+        layers = stacks.trunk + stacks.opacity
+        with torch.autocast(position.device.type, enabled=False):
+            coarse = position.view(self.size, self.size, -1)[::2, ::2]
+            logit = applied(layers, coarse.flatten(0, 1)).unflatten(2, coarse.shape[:2])[..., 0]
+            wanted = dilate(_visible(self._log_odds(logit, self._prior()[:, :, ::2, ::2])), 1)
+            wanted = wanted.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, : self.size, : self.size]
+            known = torch.zeros_like(wanted)
+            visible = torch.zeros_like(wanted)
+            while wanted.float().mean() <= _MOST_SEEN and (unknown := wanted & ~known).any():
+                rows = each(layers, marked_rows(position, unknown))
+                logit = _maps(spread(rows, unknown, -torch.inf), self.size)[:, :, 0]
+                visible |= _visible(self._log_odds(logit, self._prior()))
+                known |= unknown
+                wanted = dilate(visible, 1)
         return wanted if wanted.float().mean() <= _MOST_SEEN else None
 
-    def _relative_depth(self, shape_trunk: Tensor | None, base: Tensor, shape: Tensor) -> Tensor:
-        """[B, L, S, S], world units. `shape_trunk`: what the shape layers say, unless depth has layers of its own."""
+    def _relative_depth(self, said: _Said, layers: list[CodedLayer]) -> Tensor:
+        """[B, L, S, S], world units."""
         if self.to_depth is None:
-            return torch.zeros(*shape.shape[:2], self.size, self.size, device=shape.device)
-        x = shape_trunk
-        if self.depth_layers is not None:
-            x = position_code(self.depth_waves, self.size)
-            first, *rest = self.depth_layers
-            x = first(x, base)
-            for layer in rest:
-                x = layer(x, shape)
-        offset = torch.tanh(_maps(self.to_depth(x, shape), self.size)[:, :, 0].float())
+            return torch.zeros(*said.opacity.shape[:2], self.size, self.size, device=said.opacity.device)
+        x = said.trunk if self.depth_layers is None else position_code(self.depth_waves, self.size)
+        assert x is not None  # nothing is left out where depth comes from the trunk
+        offset = torch.tanh(_maps(applied(layers, x), self.size)[:, :, 0].float())
         return self.depth_start[:, None, None] + self.depth_bound[:, None, None] * offset
 
     def _of_sheets(self, codes: Tensor) -> Tensor:
