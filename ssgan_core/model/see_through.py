@@ -16,7 +16,7 @@ from torch import Tensor
 from ssgan_core.rendering.rays import Rays
 from ssgan_core.rendering.render import Rendering
 
-_START = -1.0  # log-odds of clearness: untrained lenses let 27 % through
+_START = 2.0  # log-odds of clearness. Lenses that begin opaque get eyes painted on them, and stay so
 _LEAST_SHARE = 1e-3  # of a ray's mask, below which colours behind need no second look
 
 

@@ -10,6 +10,7 @@ import torch
 from ssgan_core import cameras
 from ssgan_core.config import ModelConfig
 from ssgan_core.errors import SsganError
+from ssgan_core.model import see_through
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator, PartMaps
 from ssgan_core.model.see_through import seen_through, veil
@@ -47,8 +48,8 @@ def drawn(generator: Generator, seed: int = 1) -> Codes:
 
 
 def with_clearness(maps: PartMaps, log_odds: float) -> PartMaps:
-    """Glasses as clear as that everywhere; `veil` adds -1 to what networks say."""
-    logits = torch.full_like(maps.optical_depth[:, :1], log_odds + 1)
+    """Glasses as clear as that everywhere."""
+    logits = torch.full_like(maps.optical_depth[:, :1], log_odds - see_through._START)
     return replace(maps, veil=veil(maps.optical_depth, logits, slice(GLASSES, GLASSES + 1)))
 
 
@@ -61,7 +62,7 @@ def taken_off(maps: PartMaps) -> PartMaps:
 @pytest.mark.parametrize(("opacity", "clearness"), [(0.8, 0.25), (0.5, 0.5), (0.0, 0.9)])
 def test_a_veil_hides_its_share_of_what_the_sheet_hides(opacity, clearness):
     depths = torch.full((1, 3, 2, 2), -math.log(1 - opacity))
-    logits = torch.full((1, 1, 2, 2), math.log(clearness / (1 - clearness)) + 1)
+    logits = torch.full((1, 1, 2, 2), math.log(clearness / (1 - clearness)) - see_through._START)
     found = veil(depths, logits, slice(1, 2))
     assert torch.equal(found[:, [0, 2]], depths[:, [0, 2]])
     hidden = 1 - torch.exp(-found[:, 1])
