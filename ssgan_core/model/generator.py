@@ -219,8 +219,8 @@ class Generator(nn.Module):
         )
 
     def _lifted(self, maps: PartMaps, labels: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What of the background colours show [B, 1, size, size], after the foreground's features
-        [B, C, size, size] and before masks [B, K + 1, size, size] and depth [B, 1, size, size]."""
+        """Foreground features [B, C, size, size], how much of the background shows beside them [B, 1, size, size],
+        masks [B, K + 1, size, size] and depth [B, 1, size, size]."""
 
         def look(sheets: PartMaps, optical_depth: Tensor, rays: Rays) -> Rendering:
             return render(
