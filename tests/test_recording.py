@@ -13,6 +13,7 @@ from torch import Tensor
 from ssgan_core import cameras, recording
 from ssgan_core.model.codes import Codes
 from ssgan_core.recording import Recorded, RecordingWarning
+from ssgan_core.resources import default_model
 from ssgan_core.synthesis import Synthesiser, codes_from_seed, load_generator, tensors
 
 
@@ -65,9 +66,10 @@ def test_few_shapes_are_recorded_and_the_others_run_plainly(monkeypatch):
 
 
 @pytest.mark.gpu
-def test_graphs_draw_what_plain_calls_draw(tiny_model):
+@pytest.mark.parametrize("shipped", [False, True])
+def test_graphs_draw_what_plain_calls_draw(tiny_model, shipped):
     device = torch.device("cuda")
-    generator, _ = load_generator(tiny_model, device)
+    generator, _ = load_generator(default_model() if shipped else tiny_model, device)
     draw = Synthesiser(generator)
     for seeds in ((0, 1), (2, 3)):  # recorded, then replayed
         codes = Codes.cat([codes_from_seed(generator, seed) for seed in seeds])
