@@ -23,7 +23,7 @@ from ssgan_core.config import config_to_json
 from ssgan_core.errors import SsganError
 from ssgan_core.training.origin import FromModel
 
-_OF_SIZES = ("resolution", "render_resolution", "part_resolution", "detail_octaves")
+_OF_SIZES = ("resolution", "render_resolution", "part_resolution", "detail_octaves", "detail_directions")
 _OF_CODES = ("traits", "backdrop")
 _OF_TRAITS = ("mapping.traits.", "mapping.mean")
 # Other pictures have other layouts, details and shells.

@@ -37,6 +37,7 @@ class ModelConfig:
         highest_frequency: the highest of them, cycles across a window; at most part_resolution / 2.
         detail_octaves: octaves of frequencies, from 0.4 cycles a pixel of the image downwards, in which details are
             painted on surfaces (see model.details): hair, fabric. Opacity and depth never hold them.
+        detail_directions: directions in every octave; a strand is about a third as many waves long.
         outline_sharpness: factor of the opacities' logits whenever the generator does not learn. Unsure of where
             outlines run, it learns soft ones; 1 leaves them so.
         see_through: glasses hide less of colours than of masks, as their texture codes say: eyes are seen through
@@ -73,6 +74,7 @@ class ModelConfig:
     frequencies: int = 48
     highest_frequency: float = 12.0
     detail_octaves: int = 0
+    detail_directions: int = 12
     outline_sharpness: float = 1.0
     see_through: bool = False
     upsampler_width: int = 64
@@ -120,6 +122,10 @@ class ModelConfig:
         _require(
             0 <= self.detail_octaves <= 4,
             f"model.detail_octaves must lie between 0 and 4, got {self.detail_octaves}",
+        )
+        _require(
+            2 <= self.detail_directions <= 48,
+            f"model.detail_directions must lie between 2 and 48, got {self.detail_directions}",
         )
         _require(
             self.resolution * 0.8 >= 2**self.detail_octaves,  # 0.4 cycles a pixel and downwards

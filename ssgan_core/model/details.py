@@ -24,7 +24,6 @@ from ssgan_core.cameras import FOCAL, RADIUS
 from ssgan_core.layers import EqualConv2d, resize_bilinear
 from ssgan_core.rendering.rays import camera_rays
 
-_DIRECTIONS = 12
 _HIGHEST = 0.4  # cycles a pixel
 _TEXELS_A_PIXEL = 2
 _MOST_PIXELS = 256  # that the texture spans before it repeats itself
@@ -50,16 +49,18 @@ class SurfaceDetails(nn.Module):
     Args:
         painted: [K] bool, which of the foreground's parts get details.
         octaves: of the details' frequencies, from 0.4 cycles a pixel downwards.
+        directions: of every octave.
         resolution: side H of the picture, pixels.
         width: channels of the features.
     """
 
-    def __init__(self, painted: Tensor, octaves: int, resolution: int, width: int) -> None:
+    def __init__(self, painted: Tensor, octaves: int, directions: int, resolution: int, width: int) -> None:
         super().__init__()
         self.resolution = resolution
+        self.directions = directions
         pixels = min(resolution, _MOST_PIXELS)
         self.period = pixels / resolution * RADIUS / FOCAL  # world units
-        noise = oriented_noise(octaves, pixels * _TEXELS_A_PIXEL, pixels * _HIGHEST)
+        noise = oriented_noise(octaves, directions, pixels * _TEXELS_A_PIXEL, pixels * _HIGHEST)
         # The first row and column once more after the last, so that bilinear look-ups need not wrap around. A texel's
         # planes lie side by side in memory, as they are looked up together.
         around = F.pad(noise[None], (0, 1, 0, 1), mode="circular")[0]
@@ -76,7 +77,7 @@ class SurfaceDetails(nn.Module):
         """Features [B, width, H, H] of the last scale -> addition to the RGB [B, 3, H, H]. Smaller pictures than the
         configured ones lack the octaves that their pixels would alias."""
         size = features.shape[-1]
-        left_out = max(0, math.ceil(math.log2(self.resolution / size))) * _DIRECTIONS
+        left_out = max(0, math.ceil(math.log2(self.resolution / size))) * self.directions
         place, strength = torch.remainder(surface.points / self.period, 1.0), self._strength(surface.masks)
         add = self._where_strong if features.device.type == "cpu" else self._everywhere
         return add(features, place, strength, left_out) / len(self.noise) ** 0.5
@@ -141,11 +142,11 @@ def seen_surface(labels: Tensor, depth: Tensor, opacity: Tensor, masks: Tensor) 
     return Surface(points[..., :2].unflatten(1, (size, size)), masks.detach())
 
 
-def oriented_noise(octaves: int, texels: int, highest: float) -> Tensor:
-    """Periodic Gaussian noise [octaves * 12, texels, texels] of variance 1: one direction and octave each.
+def oriented_noise(octaves: int, directions: int, texels: int, highest: float) -> Tensor:
+    """Periodic Gaussian noise [octaves * directions, texels, texels] of variance 1: one direction and octave each.
 
-    Strands are as irregular as noise across and about four waves long: neighbouring directions' windows, cos^2 of
-    the angle over their spacing, sum to one, so that a mixture of two has a direction between theirs.
+    Strands are as irregular as noise across and, of twelve directions, about four waves long: neighbouring directions'
+    windows, cos^2 of the angle over their spacing, sum to one, so that a mixture of two has a direction between theirs.
 
     Args:
         octaves: at least one; the finest comes first.
@@ -161,12 +162,14 @@ def oriented_noise(octaves: int, texels: int, highest: float) -> Tensor:
     for octave in range(octaves):
         top = highest / 2**octave
         band = (frequency <= top) & (frequency > top / 2)
-        for direction in range(_DIRECTIONS):
-            off = (turn - direction * math.pi / _DIRECTIONS + math.pi / 2) % math.pi - math.pi / 2
-            window = np.cos(np.clip(off * _DIRECTIONS / 2, -math.pi / 2, math.pi / 2)) ** 2
-            # Equal energy in equal shares of an octave: areas of the spectrum grow with the frequency.
-            strength = band * window / np.maximum(frequency, 1)
-            spectrum = strength * np.exp(2j * math.pi * random.random_sample(frequency.shape))
-            plane = np.fft.irfft2(spectrum, (texels, texels))
-            planes.append(plane / plane.std())
-    return torch.from_numpy(np.stack(planes)).float()
+        # Equal energy in equal shares of an octave: areas of the spectrum grow with the frequency.
+        strength, turns = 1 / np.maximum(frequency[band], 1), turn[band]
+        for direction in range(directions):
+            off = (turns - direction * math.pi / directions + math.pi / 2) % math.pi - math.pi / 2
+            window = np.cos(np.clip(off * directions / 2, -math.pi / 2, math.pi / 2)) ** 2
+            phases = random.random_sample(frequency.shape)[band]
+            spectrum = np.zeros(frequency.shape, np.complex64)
+            spectrum[band] = strength * window * np.exp(2j * math.pi * phases)
+            plane = torch.fft.irfft2(torch.from_numpy(spectrum), (texels, texels))
+            planes.append(plane / plane.std(correction=0))
+    return torch.stack(planes)

@@ -110,7 +110,13 @@ class Generator(nn.Module):
         self.upsampler = Upsampler(config)
         painted = torch.tensor([not set(TEXTURED).isdisjoint(part.merges) for part in self.schema.foreground])
         self.details = (
-            SurfaceDetails(painted, config.detail_octaves, config.resolution, self.upsampler.width)
+            SurfaceDetails(
+                painted,
+                config.detail_octaves,
+                config.detail_directions,
+                config.resolution,
+                self.upsampler.width,
+            )
             if config.detail_octaves
             else None
         )

@@ -95,7 +95,8 @@ class FromModel:
             | (set() if self.config.traits or self.config.backdrop else {"traits"})
             | (set() if self.config.backdrop else {"backdrop"})
             | (set() if self.config.see_through else {"see_through"})
-            | ({"detail_octaves"} if self._changes_details(state.generator.config) else set()),
+            | ({"detail_octaves"} if self._changes_details(state.generator.config) else set())
+            | ({"detail_directions"} if self._turns_details(state.generator.config) else set()),
         )
         wanted = state.generator.state_dict()
         found = dict(self.model.tensors)
@@ -109,7 +110,7 @@ class FromModel:
             found |= {name: t for name, t in wanted.items() if name.startswith(_CLEARNESS)}
         if self.config.code_width < state.generator.config.code_width:
             found |= _longer_codes(found, state.generator.config)
-        if self._changes_details(state.generator.config):
+        if self._changes_details(state.generator.config) or self._turns_details(state.generator.config):
             fresh_details = {name: t for name, t in wanted.items() if name.startswith(_DETAILS)}
             found |= self._details(state.generator.config, found) or fresh_details
         if _LAYOUT in found and found[_LAYOUT].ndim == 3:
@@ -131,8 +132,17 @@ class FromModel:
             not self.config.detail_octaves or self.config.resolution != wanted.resolution
         )
 
+    def _turns_details(self, wanted: ModelConfig) -> bool:
+        """The model has none, or every direction of its details becomes several."""
+        had = self.config
+        return not had.detail_octaves or (
+            wanted.detail_directions > had.detail_directions
+            and wanted.detail_directions % had.detail_directions == 0
+        )
+
     def _details(self, wanted: ModelConfig, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The model's details on the same surfaces in pictures of other pixels; octaves that it lacks begin at zero.
+        """The model's details on the same surfaces in pictures of other pixels; octaves that it lacks begin at zero,
+        directions between its own like the nearest.
 
         Nothing if it has none, or if they were mixed from the features of another scale.
         """
@@ -147,9 +157,10 @@ class FromModel:
         for name, tensor in found.items():
             if name.startswith(_DETAILS):
                 octaves = tensor.unflatten(0, (3, had.detail_octaves, -1))
+                octaves = octaves.repeat_interleave(wanted.detail_directions // had.detail_directions, 2)
                 grown = octaves.new_zeros(3, wanted.detail_octaves, *octaves.shape[2:])
                 grown[:, kept] = octaves[:, kept.start - finer : kept.stop - finer]
-                # Amplitudes are divided by the root of the number of patterns.
+                # Amplitudes are divided by the root of the number of patterns; octaves of zeros are patterns, too.
                 details[name] = grown.flatten(0, 2) * (wanted.detail_octaves / had.detail_octaves) ** 0.5
         return details
 

@@ -22,7 +22,7 @@ TINY = ModelConfig(
     features=4, frequencies=6, highest_frequency=4.0, upsampler_width=16,
 )  # fmt: skip
 PARTS = len(PORTRAIT.foreground)
-NEW_SETTINGS = ("lifting", "parts", "sheets", "depth_trunk", "see_through")
+NEW_SETTINGS = ("lifting", "parts", "sheets", "depth_trunk", "see_through", "detail_directions")
 
 
 def made(**settings) -> Generator:
@@ -194,6 +194,7 @@ def test_every_parameter_receives_a_gradient(settings):
             {"detail_octaves": 4, "resolution": 16, "render_resolution": 8},
             "model.detail_octaves is 4: the coarsest has no wave within 16 pixels",
         ),
+        ({"detail_directions": 1}, "model.detail_directions must lie between 2 and 48, got 1"),
         ({"outline_sharpness": 0.5}, "model.outline_sharpness must lie between 1 and 10, got 0.5"),
         ({"sheets": 0}, "model.sheets must lie between 1 and 32"),
         ({"lifting": "none", "sheets": 2}, "without lifting"),

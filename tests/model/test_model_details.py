@@ -23,7 +23,7 @@ def view(yaw: float = 0.0, pitch: float = 0.0) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def noise() -> torch.Tensor:
-    return oriented_noise(2, 64, 12.0)
+    return oriented_noise(2, 12, 64, 12.0)
 
 
 def test_every_plane_has_its_octave_and_direction(noise):
@@ -40,6 +40,16 @@ def test_every_plane_has_its_octave_and_direction(noise):
         # Doubled angles have no sign; the share of power along the plane's own direction is 1 if there is no other.
         coherence = (plane * torch.cos(2 * (torch.atan2(y, x) - direction * math.pi / 12))).sum()
         assert coherence > 0.95
+
+
+def test_twice_the_directions_make_strands_twice_as_long():
+    lengths = []
+    for directions in (6, 12, 24):
+        upright = oriented_noise(1, directions, 128, 40.0)[0]  # waves run across, strands down
+        kept = torch.fft.ifft2(torch.fft.fft2(upright).abs().square()).real[:32, 0]  # along the strand
+        lengths.append((kept / kept[0] > 0.5).float().cumprod(0).sum().item())
+    assert lengths[1] == pytest.approx(2 * lengths[0], abs=1)
+    assert lengths[2] == pytest.approx(2 * lengths[1], abs=1)
 
 
 def test_the_noise_is_the_one_that_models_were_trained_with(noise):
@@ -74,7 +84,7 @@ def test_where_nothing_is_the_plane_through_the_origin_stands_in():
 @pytest.fixture
 def details() -> SurfaceDetails:
     torch.manual_seed(0)
-    return SurfaceDetails(torch.tensor([True, True]), 2, 32, 4).requires_grad_(False)
+    return SurfaceDetails(torch.tensor([True, True]), 2, 12, 32, 4).requires_grad_(False)
 
 
 def shown(points: torch.Tensor, first: float = 1.0, second: float = 0.0) -> Surface:
@@ -116,7 +126,7 @@ def test_details_fade_into_the_background_and_where_parts_meet(details, first, s
 
 def test_only_painted_parts_get_details():
     torch.manual_seed(0)
-    details = SurfaceDetails(torch.tensor([True, False]), 2, 32, 4)
+    details = SurfaceDetails(torch.tensor([True, False]), 2, 12, 32, 4)
     features, points = torch.randn(1, 4, 32, 32), torch.rand(1, 32, 32, 2) - 0.5
     whole = details(features, shown(points, 1.0, 0.0))
     assert whole.any()
@@ -216,10 +226,10 @@ def test_without_lifting_details_lie_on_the_picture():
 @pytest.mark.parametrize(("resolution", "octaves"), [(8, 2), (16, 3), (32, 4)])
 def test_the_most_octaves_that_small_pictures_may_have_are_noise(resolution, octaves):
     """The next octave, which the settings refuse, has no frequency."""
-    planes = oriented_noise(octaves, 2 * resolution, 0.4 * resolution)
+    planes = oriented_noise(octaves, 12, 2 * resolution, 0.4 * resolution)
     assert torch.allclose(planes.flatten(1).std(1), torch.ones(12 * octaves), atol=0.01)
-    with pytest.raises(RuntimeWarning):  # of a division by zero
-        oriented_noise(octaves + 1, 2 * resolution, 0.4 * resolution)
+    one_more = oriented_noise(octaves + 1, 12, 2 * resolution, 0.4 * resolution)
+    assert one_more[-12:].isnan().all()  # nothing, divided by nothing
     with pytest.raises(SsganError, match=r"model\.detail_octaves"):
         ModelConfig(resolution=resolution, render_resolution=8, detail_octaves=octaves + 1)
 
@@ -227,7 +237,7 @@ def test_the_most_octaves_that_small_pictures_may_have_are_noise(resolution, oct
 @pytest.mark.parametrize("size", [32, 16])
 def test_a_processor_adds_what_a_gpu_adds(size):
     torch.manual_seed(0)
-    details = SurfaceDetails(torch.tensor([True, False]), 2, 32, 4)
+    details = SurfaceDetails(torch.tensor([True, False]), 2, 12, 32, 4)
     details.to_amplitudes.weight.data.normal_()  # of every colour its own
     details.to_amplitudes.bias.data.normal_()
     features = torch.randn(2, 4, size, size, requires_grad=True)
@@ -248,7 +258,7 @@ def test_a_processor_adds_what_a_gpu_adds(size):
 
 
 def test_where_no_pixel_has_details_nothing_is_added():
-    details = SurfaceDetails(torch.tensor([True, False]), 2, 32, 4)
+    details = SurfaceDetails(torch.tensor([True, False]), 2, 12, 32, 4)
     features = torch.randn(1, 4, 32, 32, requires_grad=True)
     added = details(features, shown(torch.rand(1, 32, 32, 2), 0.0, 1.0))
     assert added.shape == (1, 3, 32, 32)

@@ -13,6 +13,7 @@ from ssgan_core.config import load_config
 from ssgan_core.errors import SsganError
 from ssgan_core.heads.latent import ChoiceLayout, NumberLayout
 from ssgan_core.layers import resize_bilinear, up2
+from ssgan_core.model.details import Surface
 from ssgan_core.model.traits import KNOTS
 from ssgan_core.parts import PORTRAIT, PartSchema
 from ssgan_core.synthesis import load_generator
@@ -210,6 +211,30 @@ def test_a_model_without_details_begins_to_paint_them(heads, begun, tmp_path):
     FromModel.open(tmp_path / "new").fill(larger)
     for name, tensor in untouched.generator.details.state_dict().items():
         assert torch.equal(larger.generator.details.state_dict()[name], tensor)
+
+
+def test_directions_become_several_that_paint_as_strongly(tmp_path):
+    had = fresh({"detail_octaves": 2}).generator
+    had.details.to_amplitudes.bias.data.normal_()
+    save_model(tmp_path / "model.safetensors", had.state_dict(), had.describe())
+    state = fresh({"detail_octaves": 2, "detail_directions": 24})
+    FromModel.open(tmp_path / "model.safetensors").fill(state)
+    for name, after in state.generator.details.to_amplitudes.state_dict().items():
+        before = had.details.to_amplitudes.state_dict()[name].unflatten(0, (3, 2, 12))
+        both = after.unflatten(0, (3, 2, 12, 2)).unbind(3)
+        assert all(torch.equal(half, before) for half in both)
+    painted = []
+    for generator in (had, state.generator):
+        details, features = generator.details, torch.ones(4, had.upsampler.width, 16, 16)
+        details.painted.fill_(1)
+        surface = Surface(torch.rand(4, 16, 16, 2) - 0.5, torch.ones(4, len(details.painted), 16, 16) / 12)
+        surface.masks[:, 1:] = 0
+        painted.append(details(features, surface).std().item())
+    assert painted[1] == pytest.approx(painted[0], rel=0.15)
+    with pytest.raises(SsganError, match=r"model\.detail_directions is 12 in .*, but 18"):
+        FromModel.open(tmp_path / "model.safetensors").fill(
+            fresh({"detail_octaves": 2, "detail_directions": 18})
+        )
 
 
 def test_larger_pictures_with_more_rays_begin_as_the_model_seen_with_more_rays(tmp_path):
