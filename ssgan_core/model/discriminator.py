@@ -69,7 +69,7 @@ class Discriminator(nn.Module):
             masks: [B, K + 1 (+ 1 depth), R, R] in [-1, 1].
             labels: [B, 25] cameras.
         """
-        x = leaky_relu(self.from_image(images))
+        x = self.from_image.activated(images)
         if x.shape[-1] == self.mask_size:
             x = self._with_masks(x, masks)
         places = []
@@ -80,7 +80,7 @@ class Discriminator(nn.Module):
             if x.shape[-1] == self.places:
                 places.append(self.to_places(leaky_relu(x)).flatten(1).float())
         x = torch.cat([x, minibatch_deviation(x, self.group)], dim=1)
-        x = leaky_relu(self.last_conv(x))
+        x = self.last_conv.activated(x)
         x = leaky_relu(self.last_linear(x.flatten(1))).float()
         whole = self.to_score(x)
         if self.conditional:
@@ -89,7 +89,7 @@ class Discriminator(nn.Module):
         return torch.cat([whole, *places], dim=1)
 
     def _with_masks(self, x: Tensor, masks: Tensor) -> Tensor:
-        branch = leaky_relu(self.mask_conv(leaky_relu(self.from_mask(masks))))
+        branch = self.mask_conv.activated(self.from_mask.activated(masks))
         return (x + branch) * math.sqrt(0.5)
 
 
@@ -103,8 +103,8 @@ class _Block(nn.Module):
         self.skip = EqualConv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = leaky_relu(self.first(x))
-        y = leaky_relu(self.second(down2(y)))
+        y = self.first.activated(x)
+        y = self.second.activated(down2(y))
         return (y + self.skip(down2(x))) * math.sqrt(0.5)
 
 

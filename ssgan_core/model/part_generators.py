@@ -175,14 +175,15 @@ class PartGenerators(nn.Module):
         if self.depth_layers is not None:
             first, *rest = self.depth_layers
             depth = modulated([first], base) + modulated(rest, shape) + depth
+        clearness = []
+        if self.to_clearness is not None:
+            clearness = modulated([self.to_clearness], texture[:, self.clear])
         return _Stacks(
             trunk=modulated(self.base_layers, base) + modulated(self.shape_layers, shape),
             opacity=modulated([self.to_opacity], shape),
             painting=modulated(self.texture_layers, texture),
             features=modulated([self.to_features], texture),
-            clearness=[]
-            if self.to_clearness is None
-            else modulated([self.to_clearness], texture[:, self.clear]),
+            clearness=clearness,
             depth=depth,
         )
 

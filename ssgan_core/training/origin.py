@@ -95,8 +95,7 @@ class FromModel:
             | (set() if self.config.traits or self.config.backdrop else {"traits"})
             | (set() if self.config.backdrop else {"backdrop"})
             | (set() if self.config.see_through else {"see_through"})
-            | ({"detail_octaves"} if self._changes_details(state.generator.config) else set())
-            | ({"detail_directions"} if self._turns_details(state.generator.config) else set()),
+            | self._changes_of_details(state.generator.config),
         )
         wanted = state.generator.state_dict()
         found = dict(self.model.tensors)
@@ -110,7 +109,7 @@ class FromModel:
             found |= {name: t for name, t in wanted.items() if name.startswith(_CLEARNESS)}
         if self.config.code_width < state.generator.config.code_width:
             found |= _longer_codes(found, state.generator.config)
-        if self._changes_details(state.generator.config) or self._turns_details(state.generator.config):
+        if self._changes_of_details(state.generator.config):
             fresh_details = {name: t for name, t in wanted.items() if name.startswith(_DETAILS)}
             found |= self._details(state.generator.config, found) or fresh_details
         if _LAYOUT in found and found[_LAYOUT].ndim == 3:
@@ -126,19 +125,16 @@ class FromModel:
             generator.load_state_dict(found)
         state.seen_before = _images_seen(self.path, self.model.metadata)
 
-    def _changes_details(self, wanted: ModelConfig) -> bool:
-        """The model has none, or those of other pixels."""
-        return wanted.detail_octaves > 0 and (
-            not self.config.detail_octaves or self.config.resolution != wanted.resolution
-        )
-
-    def _turns_details(self, wanted: ModelConfig) -> bool:
-        """The model has none, or every direction of its details becomes several."""
-        had = self.config
-        return not had.detail_octaves or (
-            wanted.detail_directions > had.detail_directions
-            and wanted.detail_directions % had.detail_directions == 0
-        )
+    def _changes_of_details(self, wanted: ModelConfig) -> set[str]:
+        """Settings of details that may be others than the model's, and make them others: the model has none, it has
+        those of other pixels, or every direction becomes several."""
+        had, changes = self.config, set()
+        if wanted.detail_octaves and (not had.detail_octaves or had.resolution != wanted.resolution):
+            changes.add("detail_octaves")
+        times, rest = divmod(wanted.detail_directions, had.detail_directions)
+        if not had.detail_octaves or (times > 1 and rest == 0):
+            changes.add("detail_directions")
+        return changes
 
     def _details(self, wanted: ModelConfig, found: dict[str, Tensor]) -> dict[str, Tensor]:
         """The model's details on the same surfaces in pictures of other pixels; octaves that it lacks begin at zero,

@@ -54,9 +54,8 @@ def main(data: str, folder: Path) -> None:
     create = TrainingState.create
     TrainingState.create = lambda *arguments: states.append(create(*arguments)) or states[-1]
     with joined() as ranks:
-        if (
-            ranks.rank == 1
-        ):  # as if its heads wore no glasses: it learns nothing of lenses, which the other does
+        if ranks.rank == 1:
+            # As if its heads wore no glasses: it learns nothing of lenses, which the other does.
             see_through._LEAST_SHARE = 2.0
         source = Recording(PortraitDataset.open(Path(data)), ranks=ranks)
 
