@@ -19,7 +19,6 @@ from benchmarks.smooth_head import labels, layout_prior
 from benchmarks.timing import Cost, cost, report, row
 from ssgan_core.config import Config, load_config
 from ssgan_core.parts import PORTRAIT, PartSchema
-from ssgan_core.training.backdrops import NUMBERS
 from ssgan_core.training.data import Batch
 from ssgan_core.training.facts import DataFacts
 from ssgan_core.training.loop import Trainer
@@ -75,7 +74,7 @@ def make_trainer(config: Config, device: torch.device) -> Trainer:
         image_spread=1.0,
         mask_spread=1.0,
         labels=labels(64),
-        backdrops=torch.zeros(2, NUMBERS) if config.model.backdrop else None,
+        backdrops=torch.zeros(2, config.model.backdrop) if config.model.backdrop else None,
     )
     state = TrainingState.create(config, PORTRAIT, device)
     state.generator.parts.layout_prior.copy_(facts.layout)

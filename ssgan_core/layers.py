@@ -159,6 +159,13 @@ class PartLinear(nn.Module):
         return folded, bias.expand(codes.shape[0], -1, -1)
 
 
+def part_stack(groups: int, codes: int, inputs: int, width: int, layers: int) -> nn.ModuleList:
+    """So many PartLinear layers, one after the other, of the same width."""
+    return nn.ModuleList(
+        PartLinear(groups, codes, inputs if index == 0 else width, width) for index in range(layers)
+    )
+
+
 def place(network: nn.Module, device: torch.device) -> None:
     """Move a network to a device; on a GPU its convolutions work on channels-last pictures from then on."""
     network.to(device)

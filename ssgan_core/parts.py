@@ -44,6 +44,8 @@ CELEBAMASK_HQ_SUFFIXES = {
 TEXTURED = ("hair", "cloth", "hat")
 # Class name of what a mask covers, and light passes through all the same.
 SEEN_THROUGH = "glasses"
+# Class name of what consists of strands that part at its outline.
+FRAYED = "hair"
 
 
 @dataclass(frozen=True)

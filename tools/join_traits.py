@@ -25,7 +25,7 @@ from ssgan_core.training.origin import FromModel
 
 _OF_SIZES = ("resolution", "render_resolution", "part_resolution", "detail_octaves", "detail_directions")
 _OF_CODES = ("traits", "backdrop")
-_OF_TRAITS = ("mapping.traits.", "mapping.mean")
+_OF_TRAITS = ("mapping.traits.", "mapping.mean", "background.to_waves.", "background.from_waves.")
 # Other pictures have other layouts, details and shells.
 _OWN = ("parts.layout_prior", "details.", "shell_width")
 

@@ -295,7 +295,8 @@ def _teaching(stage: Stage) -> str:
     known = min(stage.images, round(stage.recipe.training.warmup_kimg * 1000))
     parts = []
     if known:
-        parts.append(f"reconstruction of known heads ({known:,} images)")
+        shown = "what lies behind known heads" if stage.recipe.training.backdrop_alone else "known heads"
+        parts.append(f"reconstruction of {shown} ({known:,} images)")
     if stage.images > known:
         beside = " beside reconstruction" if stage.recipe.training.truth_kimg else ""
         parts.append(f"the adversarial game{beside} ({stage.images - known:,} images)")

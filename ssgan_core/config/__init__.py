@@ -9,6 +9,8 @@ from ssgan_core.config.reading import (
     model_config_from_json,
 )
 from ssgan_core.config.settings import (
+    BACKDROP_NUMBERS,
+    BACKDROP_WAVES,
     AugmentationConfig,
     Config,
     DataConfig,
@@ -19,6 +21,8 @@ from ssgan_core.config.settings import (
 )
 
 __all__ = [
+    "BACKDROP_NUMBERS",
+    "BACKDROP_WAVES",
     "AugmentationConfig",
     "Config",
     "DataConfig",

@@ -9,6 +9,11 @@ from typing import Any
 from ssgan_core.conditions import parse_conditions
 from ssgan_core.errors import SsganError
 
+# Half waves across and down in which what lies behind heads is told: of brightness, and of two hues. The constant one
+# is not.
+BACKDROP_WAVES = (5, 3, 3)
+BACKDROP_NUMBERS = sum(waves**2 - 1 for waves in BACKDROP_WAVES)
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -42,6 +47,8 @@ class ModelConfig:
             outlines run, it learns soft ones; 1 leaves them so.
         see_through: glasses hide less of colours than of masks, as their texture codes say: eyes are seen through
             lenses. It needs lifting, and parts of their own.
+        fringes: outlines of hair are displaced along its strands (see model.fringes). It needs details, whose noise it
+            shares, and a scale of the upsampler.
         upsampler_width: channels of the first upsampling scale; halved at every further scale, at least 16.
         background_layers: layers of the background's feature map.
         shell_width: final Gaussian width w of a shell, world units; never less than one texel is used.
@@ -77,6 +84,7 @@ class ModelConfig:
     detail_directions: int = 12
     outline_sharpness: float = 1.0
     see_through: bool = False
+    fringes: bool = False
     upsampler_width: int = 64
     background_layers: int = 3
     shell_width: float = 0.0125
@@ -104,9 +112,13 @@ class ModelConfig:
             "frequencies upsampler_width background_layers"
         )
         _require_positive(self, "model", counts)
-        for name in ("choices", "traits", "backdrop"):
+        for name in ("choices", "traits"):
             count = getattr(self, name)
             _require(0 <= count <= 4096, f"model.{name} must lie between 0 and 4096, got {count}")
+        _require(
+            self.backdrop in (0, BACKDROP_NUMBERS),
+            f"model.backdrop is {self.backdrop}, but what lies behind is told by {BACKDROP_NUMBERS} numbers or none",
+        )
         _require(
             self.backdrop <= self.latent,
             f"model.backdrop {self.backdrop} is more than model.latent {self.latent}: they are z's last numbers",
@@ -159,6 +171,11 @@ class ModelConfig:
         _require(
             not self.see_through or (self.lifting == "depth" and self.parts == "all"),
             "model.see_through needs parts that lie behind one another: model.lifting=depth, model.parts=all",
+        )
+
+        _require(
+            not self.fringes or (self.detail_octaves > 0 and self.resolution > self.render_resolution),
+            "model.fringes needs model.detail_octaves, and model.resolution larger than model.render_resolution",
         )
 
     @property
@@ -216,8 +233,8 @@ class TrainingConfig:
             learn at a hundredth of the others' pace, as the game wants it: 100 lets them keep up.
         truth_kimg: images after the warm-up in which known heads are reconstructed beside the game, in a share of
             the steps that falls from all to none.
-        texture_weight: above 0, known heads' hair, clothes and background, whose fine looks no parameter tells, are
-            compared coarsely, and by the contrast and direction of details with this weight. 0 compares pixels there,
+        texture_weight: above 0, known heads' hair and background, whose fine looks no parameter tells, are compared
+            coarsely, and by the contrast and direction of details with this weight. 0 compares pixels there,
             too.
         critic_weight: above 0, drawn pictures of known heads are judged beside the true ones (see model.critic), and
             how surely they are told apart is a loss with this weight. The critic learns at the discriminator's rate.
@@ -225,6 +242,8 @@ class TrainingConfig:
             is learnt, on outlines as sharp as they are drawn (model.outline_sharpness).
         traits_alone: whether all weights stay those of the first weights (--init) but those that what codes tell beside
             w is multiplied with (model.traits, model.backdrop).
+        backdrop_alone: whether all weights stay those of the first weights (--init) but the background generator's,
+            which learns from small pictures without heads (see training.warmup).
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
         mixing: probability that a sample mixes the part codes of two heads.
         r1_interval: steps between two R1 penalties.
@@ -265,6 +284,7 @@ class TrainingConfig:
     critic_weight: float = 0.0
     keep_shapes: bool = False
     traits_alone: bool = False
+    backdrop_alone: bool = False
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
     mixing: float = 0.3
@@ -318,6 +338,10 @@ class TrainingConfig:
         _require(
             self.critic_weight == 0 or self.uses_truth,
             "training.critic_weight needs known heads: set training.warmup_kimg or training.truth_kimg, too",
+        )
+        _require(
+            not self.backdrop_alone or (self.warmup_kimg >= self.kimg and self.critic_weight == 0),
+            "training.backdrop_alone draws no heads: it needs a warm-up of all training.kimg, and no critic",
         )
         _require(0 <= self.mixing <= 1, f"training.mixing is a probability, got {self.mixing}")
         _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1)")

@@ -17,15 +17,18 @@ from torch import Tensor, nn
 from ssgan_core.cameras import RADIUS, label
 from ssgan_core.config import ModelConfig, config_to_json
 from ssgan_core.layers import PartStyles, resize_bilinear
+from ssgan_core.model.background import BackgroundGenerator
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.composition import compose
-from ssgan_core.model.details import Surface, SurfaceDetails, seen_surface
+from ssgan_core.model.details import SurfaceDetails, mean_distance, seen_surface
+from ssgan_core.model.fringes import Fringes
 from ssgan_core.model.geometry import depth_bounds, loosened, part_dome
 from ssgan_core.model.mapping import Mapping
-from ssgan_core.model.part_generators import BackgroundGenerator, PartGenerators
+from ssgan_core.model.noise import OrientedNoise
+from ssgan_core.model.part_generators import PartGenerators
 from ssgan_core.model.see_through import seen_through
 from ssgan_core.model.upsampler import Upsampler, upsample_masks
-from ssgan_core.parts import TEXTURED, PartSchema
+from ssgan_core.parts import FRAYED, TEXTURED, PartSchema
 from ssgan_core.rendering.rays import Rays, camera_rays
 from ssgan_core.rendering.render import Rendering, render
 
@@ -108,18 +111,12 @@ class Generator(nn.Module):
         self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)
         self.upsampler = Upsampler(config)
-        painted = torch.tensor([not set(TEXTURED).isdisjoint(part.merges) for part in self.schema.foreground])
-        self.details = (
-            SurfaceDetails(
-                painted,
-                config.detail_octaves,
-                config.detail_directions,
-                config.resolution,
-                self.upsampler.width,
-            )
-            if config.detail_octaves
-            else None
-        )
+        self.details, self.fringes = None, None
+        if config.detail_octaves:
+            noise = OrientedNoise(config.detail_octaves, config.detail_directions, config.resolution)
+            self.details = SurfaceDetails(noise, self._called(*TEXTURED), self.upsampler.width)
+            if config.fringes:
+                self.fringes = Fringes(noise, self._called(FRAYED), config.features)
         self.depth_bounds = depth_bounds(limits)
         windows = torch.from_numpy(self.schema.windows).repeat_interleave(config.sheets, dim=0)
         self.register_buffer("windows", windows, persistent=False)
@@ -159,6 +156,16 @@ class Generator(nn.Module):
         self.requires_grad_(False)
         for styles in self._styles():
             styles.learn_beyond(self.config.latent)
+        self.background.learn_waves()
+
+    def learn_backdrop_alone(self) -> None:
+        """Learn nothing from now on but what lies behind heads."""
+        self.requires_grad_(False)
+        self.background.requires_grad_(True)
+
+    def _called(self, *classes: str) -> Tensor:
+        """[K] bool, which of the foreground's parts hold any of the classes."""
+        return torch.tensor([not set(classes).isdisjoint(part.merges) for part in self.schema.foreground])
 
     def _styles(self) -> list[PartStyles]:
         return [module for module in self.modules() if isinstance(module, PartStyles)]
@@ -212,10 +219,20 @@ class Generator(nn.Module):
                 background = masks[:, :1]
             features = features + background * resize_bilinear(maps.background.float(), rays)
             features, masks, depth = (resize_bilinear(picture, size) for picture in (features, masks, depth))
-            mask = upsample_masks(masks, size * scale)
-        image, last = self.upsampler(features)
+            # Without lifting surfaces lie in the plane of the picture.
+            eyes, opacity = (
+                labels if self.has_depth else self.frontal.expand(len(depth), -1),
+                1 - masks[:, :1],
+            )
+            distance = mean_distance(depth if self.has_depth else RADIUS * opacity, opacity)
+            enlarged, frayed = None, masks
+            if self.fringes is not None:
+                enlarged, frayed = self.fringes(eyes, features, masks, distance)
+            mask = upsample_masks(frayed, size * scale)
+            surface = seen_surface(eyes, distance, mask[:, 1:])
+        image, last = self.upsampler(features, enlarged)
         if self.details is not None:
-            image = image + self.details(last, self._surface(labels, depth, 1 - masks[:, :1], mask[:, 1:]))
+            image = image + self.details(last, surface)
         return Output(
             image=image,
             mask=mask,
@@ -223,6 +240,11 @@ class Generator(nn.Module):
             low_image=features[:, :3],
             low_mask=masks,
         )
+
+    def backdrop(self, codes: Codes, render_resolution: int) -> tuple[Tensor, Tensor]:
+        """What lies behind heads, and no heads: image [B, 3, H, H] and the RGB [B, 3, R, R] before the upsampler."""
+        features = self.background(codes.texture[:, 0], render_resolution)
+        return self.upsampler(features)[0], features[:, :3]
 
     def _lifted(self, maps: PartMaps, labels: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Foreground features [B, C, size, size], how much of the background shows beside them [B, 1, size, size],
@@ -263,13 +285,6 @@ class Generator(nn.Module):
             masks.unflatten(-1, square),
             rendering.depth.unflatten(-1, square)[:, None],
         )
-
-    def _surface(self, labels: Tensor, depth: Tensor, opacity: Tensor, masks: Tensor) -> Surface:
-        """What details lie on; without lifting that is the plane of the picture."""
-        if not self.has_depth:
-            labels, depth = self.frontal.expand(len(depth), -1), RADIUS * opacity
-        with torch.autocast(labels.device.type, enabled=False):
-            return seen_surface(labels, depth, opacity, masks)
 
     def forward(self, codes: Codes, labels: Tensor) -> Output:
         """One view of each portrait."""

@@ -44,10 +44,10 @@ class Mapping(nn.Module):
 
         Without choices codes move towards their mean, as in StyleGAN. With them, z holds what describes a head, and
         moves towards the head that chooses the same and is else as usual as can be: half a hat is none, and
-        the mean of many codes is the code of no head.
+        the mean of many codes is the code of no head. What lies behind is no matter of how usual a head is, and stays.
         """
         if psi != 1 and self.choices is not None:
-            return self(self.choices.truncated(z, psi))
+            return self(self._with_backdrop(self.choices.truncated(z, psi), z))
         first, *others = self.layers
         w = first(z * torch.rsqrt(z.square().mean(-1, keepdim=True) + 1e-8))
         if self.choices is not None and self.from_choices is not None:
@@ -59,7 +59,13 @@ class Mapping(nn.Module):
             w = torch.cat([w, self.traits(z).to(w.dtype)], dim=1)
         if self.backdrop:
             w = torch.cat([w, LOUDNESS * z[:, -self.backdrop :].to(w.dtype)], dim=1)
-        return w if psi == 1 else torch.lerp(self.mean.expand_as(w), w.float(), psi)
+        return w if psi == 1 else self._with_backdrop(torch.lerp(self.mean.expand_as(w), w.float(), psi), w)
+
+    def _with_backdrop(self, x: Tensor, other: Tensor) -> Tensor:
+        """x with the last numbers of the other: what lies behind."""
+        return torch.cat(
+            [x[:, : x.shape[1] - self.backdrop], other[:, x.shape[1] - self.backdrop :].to(x)], dim=1
+        )
 
     @torch.no_grad()
     def measure(self) -> None:

@@ -28,10 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssgan_core.config import ModelConfig
-from ssgan_core.layers import PartLinear, dilate, fourier_features, position_code, resize_bilinear
+from ssgan_core.layers import PartLinear, dilate, fourier_features, part_stack, position_code, resize_bilinear
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.see_through import veil
-from ssgan_core.model.texels import CodedLayer, applied, each, marked_rows, modulated, spread
+from ssgan_core.model.texels import CodedLayer, applied, as_maps, each, marked_rows, modulated, spread
 from ssgan_core.parts import SEEN_THROUGH, PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
@@ -117,9 +117,9 @@ class PartGenerators(nn.Module):
         self.depth_start: Tensor
         self.depth_bound: Tensor
 
-        self.base_layers = _stack(count, codes, 2 * config.frequencies + 2, width, config.base_layers)
-        self.shape_layers = _stack(count, codes, width, width, config.shape_layers)
-        self.texture_layers = _stack(count, codes, width, width, config.texture_layers)
+        self.base_layers = part_stack(count, codes, 2 * config.frequencies + 2, width, config.base_layers)
+        self.shape_layers = part_stack(count, codes, width, width, config.shape_layers)
+        self.texture_layers = part_stack(count, codes, width, width, config.texture_layers)
         self.to_opacity = PartLinear(count, codes, width, 1, demodulate=False, gain=0.25)
         self.to_features = PartLinear(count, codes, width, config.features, demodulate=False, gain=0.2)
         self.to_clearness = None
@@ -131,7 +131,7 @@ class PartGenerators(nn.Module):
             return
         own_trunk = config.depth_trunk == "smooth"
         self.depth_layers = (
-            _stack(count, codes, 2 * _DEPTH_FREQUENCIES + 2, config.depth_width, config.depth_layers)
+            part_stack(count, codes, 2 * _DEPTH_FREQUENCIES + 2, config.depth_width, config.depth_layers)
             if own_trunk
             else None
         )
@@ -162,13 +162,13 @@ class PartGenerators(nn.Module):
         seen = self._seen(position, stacks) if self._may_leave_out(position.device) else None
         said = self._everywhere(position, stacks) if seen is None else self._where(seen, position, stacks)
 
-        log_odds = self._log_odds(_maps(said.opacity, self.size)[:, :, 0], self._prior())
+        log_odds = self._log_odds(as_maps(said.opacity, self.size)[:, :, 0], self._prior())
         optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
         veils = optical_depth
         if said.clearness is not None:
-            veils = veil(optical_depth, _maps(said.clearness, self.size)[:, :, 0], self.clear)
+            veils = veil(optical_depth, as_maps(said.clearness, self.size)[:, :, 0], self.clear)
         relative_depth = self._relative_depth(said, stacks.depth)
-        return Sheets(_maps(said.features, self.size), relative_depth, optical_depth, veils)
+        return Sheets(as_maps(said.features, self.size), relative_depth, optical_depth, veils)
 
     def _stacks(self, base: Tensor, shape: Tensor, texture: Tensor) -> _Stacks:
         depth = [] if self.to_depth is None else modulated([self.to_depth], shape)
@@ -242,7 +242,7 @@ class PartGenerators(nn.Module):
             visible = torch.zeros_like(wanted)
             while wanted.float().mean() <= _MOST_SEEN and (unknown := wanted & ~known).any():
                 rows = each(layers, marked_rows(position, unknown))
-                logit = _maps(spread(rows, unknown, -torch.inf), self.size)[:, :, 0]
+                logit = as_maps(spread(rows, unknown, -torch.inf), self.size)[:, :, 0]
                 visible |= _visible(self._log_odds(logit, self._prior()))
                 known |= unknown
                 wanted = dilate(visible, 1)
@@ -254,7 +254,7 @@ class PartGenerators(nn.Module):
             return torch.zeros(*said.opacity.shape[:2], self.size, self.size, device=said.opacity.device)
         x = said.trunk if self.depth_layers is None else position_code(self.depth_waves, self.size)
         assert x is not None  # nothing is left out where depth comes from the trunk
-        offset = torch.tanh(_maps(applied(layers, x), self.size)[:, :, 0].float())
+        offset = torch.tanh(as_maps(applied(layers, x), self.size)[:, :, 0].float())
         return self.depth_start[:, None, None] + self.depth_bound[:, None, None] * offset
 
     def _of_sheets(self, codes: Tensor) -> Tensor:
@@ -262,40 +262,6 @@ class PartGenerators(nn.Module):
         return codes if self.sheets == 1 else codes.repeat_interleave(self.sheets, dim=1)
 
 
-class BackgroundGenerator(nn.Module):
-    """The background's texture code -> features [B, C, R, R] on the image plane, the same for every camera."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.size = config.render_resolution
-        self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
-        self.waves: Tensor
-        self.layers = _stack(
-            1, config.code_width, 2 * config.frequencies + 2, config.part_width, config.background_layers
-        )
-        self.to_features = PartLinear(
-            1, config.code_width, config.part_width, config.features, demodulate=False, gain=0.2
-        )
-
-    def forward(self, code: Tensor) -> Tensor:
-        codes = code[:, None]
-        x = position_code(self.waves, self.size)
-        for layer in self.layers:
-            x = layer(x, codes)
-        return _maps(self.to_features(x, codes), self.size)[:, 0]
-
-
-def _stack(groups: int, codes: int, inputs: int, width: int, layers: int) -> nn.ModuleList:
-    return nn.ModuleList(
-        PartLinear(groups, codes, inputs if index == 0 else width, width) for index in range(layers)
-    )
-
-
 def _visible(log_odds: Tensor) -> Tensor:
     """Where a sheet is more than nothing; numbers that are no numbers are not to be left out unnoticed."""
     return ~(log_odds < _FAINTEST)
-
-
-def _maps(x: Tensor, size: int) -> Tensor:
-    """[B, G, size * size, C] as [B, G, C, size, size]; in memory a texel's channels stay side by side."""
-    return x.unflatten(2, (size, size)).permute(0, 1, 4, 2, 3)

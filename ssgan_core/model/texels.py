@@ -49,3 +49,8 @@ def spread(rows: Sequence[Tensor], where: Tensor, elsewhere: float) -> Tensor:
     maps = values.new_full((where.numel(), values.shape[1]), elsewhere)
     maps.index_copy_(0, where.flatten().nonzero()[:, 0], values)
     return maps.view(*where.shape[:2], -1, values.shape[1])
+
+
+def as_maps(x: Tensor, size: int) -> Tensor:
+    """[B, G, size * size, C] as [B, G, C, size, size]; in memory a texel's channels stay side by side."""
+    return x.unflatten(2, (size, size)).permute(0, 1, 4, 2, 3)

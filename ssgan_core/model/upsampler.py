@@ -31,17 +31,26 @@ class Upsampler(nn.Module):
         self.scales = nn.ModuleList(_Scale(a, b) for a, b in pairwise(widths))
         self.width = widths[-1]
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, enlarged: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Features [B, C, R, R], whose channels 0 to 2 are the low-resolution RGB -> RGB [B, 3, H, H] of the image, and
-        the last scale's features [B, width, H, H]."""
+        the last scale's features [B, width, H, H].
+
+        Args:
+            enlarged: [B, C, 2 R, 2 R] the features as the first scale works on them; their bilinear upsampling if not
+                given.
+        """
         rgb, x = features[:, :3].float(), features.contiguous(memory_format=torch.channels_last)
-        for scale in self.scales:
+        for index, scale in enumerate(self.scales):
+            if index == 0 and enlarged is not None:
+                rgb, x = enlarged[:, :3], enlarged.contiguous(memory_format=torch.channels_last)
+            else:
+                rgb, x = up2(rgb), _up2_as_computed(x)
             x, rgb = scale(x, rgb)
         return rgb, x
 
 
 class _Scale(nn.Module):
-    """One doubling: bilinear, two 3x3 convolutions, and a residual RGB that starts near zero."""
+    """After a doubling: two 3x3 convolutions, and a residual RGB that starts near zero."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -51,8 +60,8 @@ class _Scale(nn.Module):
 
     def forward(self, x: Tensor, rgb: Tensor) -> tuple[Tensor, Tensor]:
         # Convolving before the upsampling would be cheaper but leaves nothing to sharpen edges with.
-        x = self.second.activated(self.first.activated(_up2_as_computed(x)))
-        return x, up2(rgb) + self.to_rgb(x).float()
+        x = self.second.activated(self.first.activated(x))
+        return x, rgb + self.to_rgb(x).float()
 
 
 def _up2_as_computed(x: Tensor) -> Tensor:

@@ -12,15 +12,12 @@ import math
 import torch
 from torch import Tensor
 
+from ssgan_core.config import BACKDROP_NUMBERS, BACKDROP_WAVES
 from ssgan_core.layers import box_average
+from ssgan_core.model.background import cosines
 
 _SIDE = 32
-_WAVES = (
-    ((1.0, 1.0, 1.0), 5),
-    ((1.0, 0.0, -1.0), 3),
-    ((-0.5, 1.0, -0.5), 3),
-)  # of brightness and two hues: half waves
-NUMBERS = sum(waves**2 - 1 for _, waves in _WAVES)
+_MIXTURES = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (-0.5, 1.0, -0.5))  # brightness and two hues
 _RIDGE = 0.02  # of what a picture without a head weighs: the middle is hidden
 _LEAST_VARIANCE = 0.01  # of a direction, in terms of the mean
 
@@ -31,7 +28,7 @@ class Backdrops:
     How far, kind and colours tell; and a random z has that length, about.
 
     Args:
-        measured: [n, NUMBERS] what `measured_waves` says of some of the data, to know what is usual.
+        measured: [n, BACKDROP_NUMBERS] what `measured_waves` says of some of the data, to know what is usual.
     """
 
     def __init__(self, measured: Tensor) -> None:
@@ -41,13 +38,13 @@ class Backdrops:
         self.whitening = (directions * gains) @ directions.T
 
     def numbers(self, images: Tensor, masks: Tensor) -> Tensor:
-        """Numbers [B, NUMBERS] of pictures [B, 3, H, W] in [-1, 1] and their masks [B, H, W]."""
+        """Numbers [B, BACKDROP_NUMBERS] of pictures [B, 3, H, W] in [-1, 1] and their masks [B, H, W]."""
         white = (measured_waves(images, masks) - self.mean) @ self.whitening
-        return white * math.sqrt(NUMBERS) / white.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        return white * math.sqrt(BACKDROP_NUMBERS) / white.norm(dim=1, keepdim=True).clamp(min=1e-6)
 
 
 def measured_waves(images: Tensor, masks: Tensor) -> Tensor:
-    """[B, NUMBERS] amplitudes of slow cosine waves in what is background, float32, on the CPU.
+    """[B, BACKDROP_NUMBERS] amplitudes of slow cosine waves in what is background, float32, on the CPU.
 
     By least squares over the pixels that no head hides, with a small penalty on amplitudes. Means are left out: colours
     are told by the heads' parameters.
@@ -61,8 +58,8 @@ def measured_waves(images: Tensor, masks: Tensor) -> Tensor:
     colours = box_average(images.float() * (masks == 0)[:, None], side).flatten(2).cpu()
     colours = colours / seen[:, None].clamp(min=1e-6) * (seen[:, None] > 0)
     found = []
-    for mixture, waves in _WAVES:
-        basis = _cosines(waves, side)
+    for mixture, waves in zip(_MIXTURES, BACKDROP_WAVES, strict=True):
+        basis = cosines(waves, side)
         values = torch.einsum("c,bcn->bn", torch.tensor(mixture) / 3, colours)
         products = torch.einsum("ni,bn,nj->bij", basis, seen, basis)
         penalty = torch.full((waves**2,), _RIDGE * side * side)
@@ -70,9 +67,3 @@ def measured_waves(images: Tensor, masks: Tensor) -> Tensor:
         aims = torch.einsum("ni,bn->bi", basis, seen * values)
         found.append(torch.linalg.solve(products + torch.diag(penalty), aims)[:, 1:])
     return torch.cat(found, dim=1)
-
-
-def _cosines(waves: int, side: int) -> Tensor:
-    """[side * side, waves * waves] products of cosines across and down, the constant first."""
-    along = torch.cos(math.pi * torch.arange(waves) * ((torch.arange(side) + 0.5) / side)[:, None])
-    return torch.einsum("yi,xj->yxij", along, along).flatten(2).flatten(0, 1)

@@ -32,7 +32,7 @@ class DataFacts:
         layout: [K, S, S] log-odds of each part at its map's texels.
         image_spread, mask_spread: mean distance between two examples (see `pairwise_distance`).
         labels: [N, 25] cameras to draw from.
-        backdrops: [n, backdrops.NUMBERS] waves in what lies behind the sample's heads; None if nobody asked.
+        backdrops: [n, model.backdrop] waves in what lies behind the sample's heads; None if nobody asked.
     """
 
     part_areas: Tensor

@@ -37,7 +37,9 @@ _TRAITS = "mapping.traits."  # which they are
 _OF_CODES = ".styles.weight"  # [G, codes, outputs]
 _BACKGROUND = "background."  # reads whole codes
 _MEAN = "mapping.mean"  # [codes]
-_DETAILS = "details."
+_OF_NOISE = ("details.", "fringes.to_amplitudes.")  # [n * octaves * directions, ...]
+_FRINGES = "fringes."
+_WAVES = ("background.to_waves.", "background.from_waves.")
 _CLEARNESS = "parts.to_clearness."
 
 
@@ -95,6 +97,7 @@ class FromModel:
             | (set() if self.config.traits or self.config.backdrop else {"traits"})
             | (set() if self.config.backdrop else {"backdrop"})
             | (set() if self.config.see_through else {"see_through"})
+            | (set() if self.config.fringes else {"fringes"})
             | self._changes_of_details(state.generator.config),
         )
         wanted = state.generator.state_dict()
@@ -110,14 +113,18 @@ class FromModel:
         if self.config.code_width < state.generator.config.code_width:
             found |= _longer_codes(found, state.generator.config)
         if self._changes_of_details(state.generator.config):
-            fresh_details = {name: t for name, t in wanted.items() if name.startswith(_DETAILS)}
+            fresh_details = {name: t for name, t in wanted.items() if name.startswith(_OF_NOISE)}
             found |= self._details(state.generator.config, found) or fresh_details
+        if not self.config.fringes:
+            found |= {name: t for name, t in wanted.items() if name.startswith(_FRINGES)}
         if _LAYOUT in found and found[_LAYOUT].ndim == 3:
             found[_LAYOUT] = resize_bilinear(found[_LAYOUT][None], wanted[_LAYOUT].shape[-1])[0]
         for name, fresh in wanted.items():
             if name.startswith(_SCALES) and name not in found:
                 # Without a residual a scale is the bilinear upsampling of what comes in.
                 found[name] = torch.zeros_like(fresh) if ".to_rgb." in name else fresh
+            if name.startswith(_WAVES) and name not in found:
+                found[name] = fresh
         # Smaller pictures need fewer scales.
         found = {name: t for name, t in found.items() if name in wanted or not name.startswith(_SCALES)}
         _check_tensors(self.path, wanted, found)
@@ -137,8 +144,8 @@ class FromModel:
         return changes
 
     def _details(self, wanted: ModelConfig, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The model's details on the same surfaces in pictures of other pixels; octaves that it lacks begin at zero,
-        directions between its own like the nearest.
+        """The model's details and fringes on the same surfaces in pictures of other pixels; octaves that it lacks begin
+        at zero, directions between its own like the nearest.
 
         Nothing if it has none, or if they were mixed from the features of another scale.
         """
@@ -151,10 +158,10 @@ class FromModel:
         kept = slice(max(0, finer), min(wanted.detail_octaves, had.detail_octaves + finer))
         details = {}
         for name, tensor in found.items():
-            if name.startswith(_DETAILS):
-                octaves = tensor.unflatten(0, (3, had.detail_octaves, -1))
+            if name.startswith(_OF_NOISE):
+                octaves = tensor.unflatten(0, (-1, had.detail_octaves, had.detail_directions))
                 octaves = octaves.repeat_interleave(wanted.detail_directions // had.detail_directions, 2)
-                grown = octaves.new_zeros(3, wanted.detail_octaves, *octaves.shape[2:])
+                grown = octaves.new_zeros(len(octaves), wanted.detail_octaves, *octaves.shape[2:])
                 grown[:, kept] = octaves[:, kept.start - finer : kept.stop - finer]
                 # Amplitudes are divided by the root of the number of patterns; octaves of zeros are patterns, too.
                 details[name] = grown.flatten(0, 2) * (wanted.detail_octaves / had.detail_octaves) ** 0.5

@@ -66,6 +66,8 @@ class TrainingState:
         training = config.training
         if training.traits_alone:
             generator.learn_traits_alone()
+        if training.backdrop_alone:
+            generator.learn_backdrop_alone()
         if training.keep_shapes:
             generator.keep_shapes()
         # Lazy regularisation (StyleGAN2, appendix B): the discriminator takes interval + 1 steps per interval.

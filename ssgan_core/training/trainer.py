@@ -77,11 +77,7 @@ class Trainer:
         seed = self.config.seed * 1_000_003 + state.steps + self.ranks.seed_offset
         rng = torch.Generator().manual_seed(seed)
         if self.warmup is not None and self.schedule.is_warmup(state.images):
-            known = self.warmup.reconstruction(batch, rng)
-            known.loss.backward()
-            terms = known.terms | self._exchange(batch, rng)
-            self._update_generator()
-            terms |= self._critic_phase(known.pair)
+            terms = self._warmup_step(self.warmup, batch, rng)
         else:
             terms = self._adversarial_step(batch, rng)
         self._bad_steps = 0 if self.skipped_updates == skipped_before else self._bad_steps + 1
@@ -98,6 +94,18 @@ class Trainer:
             f"training diverged after {self.state.images} images: numbers that are not finite",
             "resume from the last snapshot with a lower learning rate or a larger R1 gamma",
         )
+
+    def _warmup_step(self, warmup: Warmup, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        if self.config.training.backdrop_alone:
+            terms, loss = warmup.backdrop(batch, rng)
+            loss.backward()
+            self._update_generator()
+            return terms
+        known = warmup.reconstruction(batch, rng)
+        known.loss.backward()
+        terms = known.terms | self._exchange(batch, rng)
+        self._update_generator()
+        return terms | self._critic_phase(known.pair)
 
     def _adversarial_step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         state, config = self.state, self.config

@@ -19,12 +19,13 @@ from ssgan_core import losses
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
 from ssgan_core.heads.latent import ChoiceLayout, NumberLayout, choice_layout, number_layout
-from ssgan_core.layers import area_average, box_average
+from ssgan_core.layers import area_average, box_average, dilate
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.critic import Critic, Pair
 from ssgan_core.model.generator import Output
 from ssgan_core.model.traits import KNOTS
-from ssgan_core.training.backdrops import NUMBERS, Backdrops
+from ssgan_core.parts import FRAYED
+from ssgan_core.training.backdrops import Backdrops
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
@@ -38,6 +39,8 @@ _GRADIENT_WEIGHT = 2.0
 # than none: with training.texture_weight errors count there at this side, finer ones in their texture.
 _UNTOLD = ("background", "hair")
 _COARSE_SIDE = 16
+_FRINGE = 1 / 64  # of a side: how far around hair single strands may lie
+_BACKDROP_SIDE = 64  # nothing behind heads is in focus
 # Most of an error is fine, and drowns what colour a region has.
 _COARSE_WEIGHT = 4.0
 _TEXTURE_OCTAVES = 3  # strands, and the locks that they make
@@ -95,6 +98,8 @@ class Warmup:
         names = phases.generator.schema.names
         untold = [names.index(name) for name in _UNTOLD if name in names]
         self.untold = torch.tensor(untold, dtype=torch.uint8, device=phases.device)
+        frayed = [i for i, part in enumerate(phases.generator.schema.parts) if FRAYED in part.merges]
+        self.frayed = torch.tensor(frayed, dtype=torch.uint8, device=phases.device)
         self.texture_weight = phases.config.training.texture_weight
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
@@ -124,6 +129,36 @@ class Warmup:
             loss = loss + phases.config.training.critic_weight * terms["warmup_critic"]
         return Reconstruction(terms, loss, output, pair)
 
+    def backdrop(self, batch: Batch, rng: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Draw what lies behind the batch's heads, without them, and compare small pictures where no head hides it.
+
+        Returns:
+            The terms, and their weighted sum.
+        """
+        model, images = self.phases.config.model, batch.normalised_images()
+        side = min(_BACKDROP_SIDE, model.resolution)
+        views = 1 if self.pose else batch.views_a_head()
+        with self.phases.autocast():
+            codes = self.codes(batch, views, rng)
+            drawn = self.phases.generator.backdrop(codes, side * model.render_resolution // model.resolution)
+        behind = (batch.masks == 0)[:, None].float()
+        errors = []
+        for picture in drawn:
+            picture = picture.repeat_interleave(views, 0).float()
+            size = picture.shape[-1]
+            bare = (box_average(behind, size) == 1).float()
+            errors.append((picture - box_average(images, size)) * bare)
+        terms = {
+            "warmup_image": torch.stack([error.abs().mean() for error in errors]).sum(),
+            "warmup_square": torch.stack([error.square().mean() for error in errors]).sum(),
+            "warmup_gradient": torch.stack([_steepness(error) for error in errors]).sum(),
+        }
+        return terms, (
+            _IMAGE_WEIGHT * terms["warmup_image"]
+            + _SQUARE_WEIGHT * terms["warmup_square"]
+            + _GRADIENT_WEIGHT * terms["warmup_gradient"]
+        )
+
     def codes(self, batch: Batch, views: int, rng: torch.Generator) -> Codes:
         """Codes of known heads: z is the parameters, whether it is seen mirrored, noise, and what lies behind.
 
@@ -137,7 +172,8 @@ class Warmup:
         parameters, mirrored = batch.parameters[::views], batch.mirrored[::views]
         z = known_z(parameters, mirrored, self.phases.config.model.latent, rng)
         if self.backdrops is not None:
-            z[:, -NUMBERS:] = self.backdrops.numbers(batch.normalised_images()[::views], batch.masks[::views])
+            numbers = self.backdrops.numbers(batch.normalised_images()[::views], batch.masks[::views])
+            z[:, -numbers.shape[1] :] = numbers
         known = parameters.shape[1]
         seen_from = slice(known + 1, known + 3)
         if self.pose is not None:
@@ -183,6 +219,14 @@ class Warmup:
             **self._picture_losses(output, batch),
         }
 
+    def _told(self, masks: Tensor) -> Tensor:
+        """Where parameters tell every pixel [B, 1, H, W], 1 or 0: not of hair, of what single strands of it may hide if
+        they are drawn, nor of the background."""
+        told = ~torch.isin(masks, self.untold)
+        if self.phases.config.model.fringes:
+            told &= ~dilate(torch.isin(masks, self.frayed), round(_FRINGE * masks.shape[-1]))
+        return told[:, None].float()
+
     def _picture_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """L1, square and gradients' L1 of the pictures' errors, sums over both sizes; and the textures' distance."""
         images, size = batch.normalised_images(), output.low_image.shape[-1]
@@ -190,7 +234,7 @@ class Warmup:
         errors = [output.image - images, output.low_image - low]
         coarse, texture = [], {}
         if self.texture_weight:
-            told = (~torch.isin(batch.masks, self.untold))[:, None].float()
+            told = self._told(batch.masks)
             coarse = [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
             sides = [images.shape[-1] >> octave for octave in range(_TEXTURE_OCTAVES)]
@@ -258,16 +302,11 @@ def _check_parameters(config: Config, parameter_count: int, drawn: int) -> None:
 
 def _check_room(config: Config, parameter_count: int) -> None:
     model = config.model
-    if model.backdrop not in (0, NUMBERS):
-        raise SsganError(
-            f"model.backdrop is {model.backdrop}, but what lies behind heads is told by {NUMBERS} numbers",
-            f"--set model.backdrop={NUMBERS}",
-        )
     if known_numbers(config, parameter_count) + model.backdrop > model.latent:
         raise SsganError(
             f"model.latent {model.latent} is too small for {parameter_count} generating parameters"
             + (" and a pose" if model.lifting == "none" else "")
-            + (f" and {NUMBERS} numbers of what lies behind" if model.backdrop else "")
+            + (f" and {model.backdrop} numbers of what lies behind" if model.backdrop else "")
         )
 
 

@@ -9,8 +9,9 @@ import torch
 from ssgan_core.cameras import FOCAL, RADIUS, label
 from ssgan_core.config import ModelConfig
 from ssgan_core.errors import SsganError
-from ssgan_core.model.details import Surface, SurfaceDetails, oriented_noise, seen_surface
+from ssgan_core.model.details import Surface, SurfaceDetails, mean_distance, seen_surface
 from ssgan_core.model.generator import Generator
+from ssgan_core.model.noise import OrientedNoise, oriented_noise
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.rendering.rays import camera_rays
 
@@ -68,15 +69,15 @@ def test_surfaces_are_found_where_rays_meet_them(yaw, pitch):
     expected = (rays.origins + t[:, None] * rays.directions)[0, :, :2]
     opacity = torch.ones(1, 1, 16, 16)
     opacity[..., :8, ::5] = 0.4
-    surface = seen_surface(labels, distance.view(1, 1, 16, 16) * opacity, opacity, opacity)
+    mean = mean_distance(distance.view(1, 1, 16, 16) * opacity, opacity)
+    surface = seen_surface(labels, mean, opacity)
     torch.testing.assert_close(surface.points.view(-1, 2), expected, atol=5e-4, rtol=0)
 
 
 def test_where_nothing_is_the_plane_through_the_origin_stands_in():
     nothing = torch.zeros(1, 1, 8, 8)
-    corners = seen_surface(view(), nothing, nothing, torch.zeros(1, 2, 32, 32)).points[
-        0, [0, 0, 31], [0, 31, 0]
-    ]
+    surface = seen_surface(view(), mean_distance(nothing, nothing), torch.zeros(1, 2, 32, 32))
+    corners = surface.points[0, [0, 0, 31], [0, 31, 0]]
     expected = torch.tensor([[-15.5, 15.5], [15.5, 15.5], [-15.5, -15.5]]) * PIXEL
     torch.testing.assert_close(corners, expected, rtol=1e-4, atol=1e-6)
 
@@ -84,7 +85,7 @@ def test_where_nothing_is_the_plane_through_the_origin_stands_in():
 @pytest.fixture
 def details() -> SurfaceDetails:
     torch.manual_seed(0)
-    return SurfaceDetails(torch.tensor([True, True]), 2, 12, 32, 4).requires_grad_(False)
+    return SurfaceDetails(OrientedNoise(2, 12, 32), torch.tensor([True, True]), 4).requires_grad_(False)
 
 
 def shown(points: torch.Tensor, first: float = 1.0, second: float = 0.0) -> Surface:
@@ -102,7 +103,7 @@ def test_an_amplitude_is_the_height_of_its_noise(details):
     surface = shown(torch.stack([x - 64, y + 96], -1)[None] * PIXEL)
     added = details(torch.randn(1, 4, 32, 32), surface)
     assert not added[:, [0, 2]].any()
-    expected = 3.0 * details.noise[5, :-1:2, :-1:2] / 24**0.5
+    expected = 3.0 * details.noise.planes[5, :-1:2, :-1:2] / 24**0.5
     torch.testing.assert_close(added[0, 1], expected, atol=1e-3, rtol=0)
 
 
@@ -126,7 +127,7 @@ def test_details_fade_into_the_background_and_where_parts_meet(details, first, s
 
 def test_only_painted_parts_get_details():
     torch.manual_seed(0)
-    details = SurfaceDetails(torch.tensor([True, False]), 2, 12, 32, 4)
+    details = SurfaceDetails(OrientedNoise(2, 12, 32), torch.tensor([True, False]), 4)
     features, points = torch.randn(1, 4, 32, 32), torch.rand(1, 32, 32, 2) - 0.5
     whole = details(features, shown(points, 1.0, 0.0))
     assert whole.any()
@@ -143,9 +144,9 @@ def test_only_painted_parts_get_details():
 def test_smaller_pictures_lack_the_octaves_that_they_would_alias(details):
     features, points = torch.randn(1, 4, 16, 16), torch.rand(1, 16, 16, 2) - 0.5
     before = details(features, shown(points))
-    details.noise[:12] += 1
+    details.noise.planes[:12] += 1
     assert torch.equal(details(features, shown(points)), before)
-    details.noise[12:] += 1
+    details.noise.planes[12:] += 1
     assert not torch.allclose(details(features, shown(points)), before)
 
 
@@ -169,7 +170,7 @@ def test_details_reach_the_image_alone():
     model = generator()
     codes = model.map(torch.randn(1, 16))
     before = model(codes, view(0.2))
-    model.details.noise *= -1
+    model.details.noise.planes *= -1
     after = model(codes, view(0.2))
     assert (after.image - before.image).abs().max() > 0.01
     for name in ("mask", "depth", "low_image", "low_mask"):
@@ -185,8 +186,8 @@ def test_hair_and_cloth_get_details_also_in_one_part_of_all():
 
 
 def test_details_teach_no_geometry():
-    depth, opacity = torch.rand(2, 1, 1, 8, 8).requires_grad_().unbind()
-    surface = seen_surface(view().requires_grad_(), depth, opacity, torch.rand(1, 3, 16, 16).requires_grad_())
+    distance = torch.rand(1, 1, 8, 8).requires_grad_()
+    surface = seen_surface(view().requires_grad_(), distance, torch.rand(1, 3, 16, 16).requires_grad_())
     assert not surface.points.requires_grad
     assert not surface.masks.requires_grad
 
@@ -219,7 +220,7 @@ def test_without_lifting_details_lie_on_the_picture():
     with torch.no_grad():
         image = model(codes, view()).image
         assert torch.equal(model(codes, view(0.6)).image, image)
-        model.details.noise *= -1
+        model.details.noise.planes *= -1
         assert not torch.allclose(model(codes, view()).image, image)
 
 
@@ -237,19 +238,18 @@ def test_the_most_octaves_that_small_pictures_may_have_are_noise(resolution, oct
 @pytest.mark.parametrize("size", [32, 16])
 def test_a_processor_adds_what_a_gpu_adds(size):
     torch.manual_seed(0)
-    details = SurfaceDetails(torch.tensor([True, False]), 2, 12, 32, 4)
+    details = SurfaceDetails(OrientedNoise(2, 12, 32), torch.tensor([True, False]), 4)
     details.to_amplitudes.weight.data.normal_()  # of every colour its own
     details.to_amplitudes.bias.data.normal_()
     features = torch.randn(2, 4, size, size, requires_grad=True)
-    place = torch.rand(2, size, size, 2)
-    place[0, :2] = torch.tensor([[0.0], [1.0]])[
-        :, None
-    ]  # both ends: what lies just below zero is rounded to one
+    points = torch.rand(2, size, size, 2) - 0.5
+    # Both ends: what lies just below zero is rounded to one.
+    points[0, :2] = torch.tensor([[0.0], [-1e-9]])[:, None]
     strength = torch.rand(2, 1, size, size).where(torch.rand(2, 1, size, size) > 0.4, 0)
     left_out = 12 * (size == 16)
     found = []
     for add in (details._everywhere, details._where_strong):
-        added = add(features, place, strength, left_out)
+        added = add(features, points, strength, left_out)
         learning = (features, details.to_amplitudes.weight, details.to_amplitudes.bias)
         found.append((added, *torch.autograd.grad((added * torch.arange(3.0).view(3, 1, 1)).sum(), learning)))
     for expected, value in zip(*found, strict=True):
@@ -258,7 +258,7 @@ def test_a_processor_adds_what_a_gpu_adds(size):
 
 
 def test_where_no_pixel_has_details_nothing_is_added():
-    details = SurfaceDetails(torch.tensor([True, False]), 2, 12, 32, 4)
+    details = SurfaceDetails(OrientedNoise(2, 12, 32), torch.tensor([True, False]), 4)
     features = torch.randn(1, 4, 32, 32, requires_grad=True)
     added = details(features, shown(torch.rand(1, 32, 32, 2), 0.0, 1.0))
     assert added.shape == (1, 3, 32, 32)

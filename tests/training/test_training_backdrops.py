@@ -1,16 +1,18 @@
 """What lies behind heads, in numbers: waves by hand, whatever a head hides; told to the background alone."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from recipes import recipe
 
 from ssgan_core.checkpoints import load_model, save_model
+from ssgan_core.config import BACKDROP_NUMBERS as NUMBERS
 from ssgan_core.errors import SsganError
 from ssgan_core.model.codes import Codes
 from ssgan_core.parts import PORTRAIT
-from ssgan_core.training.backdrops import NUMBERS, Backdrops, measured_waves
+from ssgan_core.training.backdrops import Backdrops, measured_waves
 from ssgan_core.training.loop import train
 from ssgan_core.training.origin import FromModel
 from ssgan_core.training.phases import Phases
@@ -143,10 +145,8 @@ def test_a_model_without_learns_to_hear_it(heads, tmp_path):
 
 
 def test_other_counts_and_too_little_room_are_named(heads, tmp_path):
-    with pytest.raises(
-        SsganError, match=r"model\.backdrop is 3, but what lies behind heads is told by 40 numbers"
-    ):
-        train(heads, recipe(None, {"backdrop": 3}, warmup_kimg=0.004), tmp_path / "other", device=CPU)
+    with pytest.raises(SsganError, match=r"model\.backdrop is 3, but what lies behind is told by 40 numbers"):
+        recipe(None, {"backdrop": 3})
     config = recipe(None, {**TOLD, "latent": 41}, warmup_kimg=0.004)
     with pytest.raises(
         SsganError, match=r"latent 41 is too small for 1 generating parameters and 40 numbers"
@@ -154,3 +154,45 @@ def test_other_counts_and_too_little_room_are_named(heads, tmp_path):
         train(heads, config, tmp_path / "room", device=CPU)
     with pytest.raises(SsganError, match=r"model\.backdrop 40 is more than model\.latent 16"):
         recipe(None, {"backdrop": NUMBERS})
+
+
+def test_backdrops_alone_are_learnt_from_pictures_without_heads(heads, tmp_path):
+    first = train(heads, recipe(None, TOLD, kimg=0.004, warmup_kimg=0.004), tmp_path / "first", device=CPU)
+    config = recipe(None, TOLD, kimg=0.016, warmup_kimg=0.016, backdrop_alone=True, generator_lr=0.01)
+    origin = FromModel.open(first.model)
+    stopped = train(heads, config, tmp_path / "run", device=CPU, origin=origin, should_stop=lambda: True)
+    assert not stopped.finished
+    resumed = train(heads, config, tmp_path / "run", device=CPU)
+    straight = train(heads, config, tmp_path / "straight", device=CPU, origin=origin)
+    before, found, same = (load_model(result.model).tensors for result in (first, resumed, straight))
+    for name, tensor in found.items():
+        assert torch.equal(tensor, same[name]), name
+        if not name.startswith("background.") and name != "shell_width":
+            assert torch.equal(tensor, before[name]), name
+    for name in ("background.to_waves.weight", "background.from_waves.weight", "background.layers.0.weight"):
+        assert not torch.equal(found[name], before[name]), name
+    assert {"warmup_image", "warmup_square", "warmup_gradient"} <= set(resumed.last)
+    assert "warmup_masks" not in resumed.last
+
+
+def test_what_a_head_hides_teaches_no_backdrop(heads):
+    config = recipe(None, TOLD, truth_kimg=1.0)
+    state = TrainingState.create(config, heads.schema, CPU)
+    warmup, batch = warmup_of(heads, config, state), next(heads.batches(config, 0, 4))
+    terms, loss = warmup.backdrop(batch, torch.Generator().manual_seed(0))
+    hidden = torch.where(batch.masks[:, None] > 0, 255 - batch.images, batch.images)
+    _, same = warmup.backdrop(replace(batch, images=hidden), torch.Generator().manual_seed(0))
+    assert torch.equal(loss, same)
+    lighter = torch.where(batch.masks[:, None] == 0, 255 - batch.images, batch.images)
+    _, other = warmup.backdrop(replace(batch, images=lighter), torch.Generator().manual_seed(0))
+    assert not torch.isclose(loss, other, rtol=0.01)
+    expected = 2 * terms["warmup_image"] + 2.5 * terms["warmup_square"] + 2 * terms["warmup_gradient"]
+    torch.testing.assert_close(loss, expected)
+
+
+def test_backdrops_alone_have_no_game_and_no_first_weights_of_chance(heads, tmp_path):
+    for wrong in ({"warmup_kimg": 0.004}, {"warmup_kimg": 0.016, "critic_weight": 0.1}):
+        with pytest.raises(SsganError, match=r"training\.backdrop_alone draws no heads"):
+            recipe(None, TOLD, backdrop_alone=True, **wrong)
+    with pytest.raises(SsganError, match=r"backdrop_alone keeps what first weights know"):
+        train(heads, recipe(None, TOLD, warmup_kimg=0.016, backdrop_alone=True), tmp_path / "run", device=CPU)

@@ -126,6 +126,20 @@ def test_the_course_of_details_that_no_parameter_tells_costs_nothing(heads, weig
     assert found(0.2) == pytest.approx([told * x for x in (0.4, 0.08, 0.0)], abs=1e-5)
 
 
+@pytest.mark.parametrize(("fringes", "reach"), [(False, 0), (True, 2)])
+def test_single_strands_may_lie_around_hair_where_they_are_drawn(heads, fringes, reach):
+    """Stripes over skin left of hair: in the two columns next to it, a 64th of the side, they cost nothing."""
+    model = {"resolution": 128, "render_resolution": 64, "detail_octaves": 2, "fringes": fringes}
+    config = recipe(model=model, texture_weight=1.0, truth_kimg=1.0)
+    phases = Phases(config, *networks(config), True, CPU)
+    warmup = Warmup(phases, 1, torch.full((13,), 0.1), torch.from_numpy(heads.labels))
+    ids = torch.full((1, 128, 128), PORTRAIT.names.index("skin"), dtype=torch.uint8)
+    ids[..., 64:] = PORTRAIT.names.index("hair")
+    told = warmup._told(ids)[0, 0]
+    assert told[:, : 64 - reach].all()
+    assert not told[:, 64 - reach :].any()
+
+
 def test_rare_parts_weigh_more_and_are_not_drawn_larger(heads):
     """Pixels of which a quarter is eyes: no other share of them costs less, however rare eyes are."""
     config = recipe(model={"resolution": 128, "render_resolution": 64}, truth_kimg=1.0)

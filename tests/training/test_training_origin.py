@@ -192,6 +192,37 @@ def test_a_model_of_painted_lenses_begins_to_see_through_them(begun):
     torch.testing.assert_close(look(state.generator).image, before.image, atol=1e-4, rtol=1e-4)
 
 
+def test_a_model_of_smooth_outlines_begins_to_fray_them(begun, tmp_path):
+    sizes = {"resolution": 32, "detail_octaves": 2}
+    had = fresh(sizes).generator
+    save_model(tmp_path / "model.safetensors", had.state_dict(), had.describe())
+    state = fresh({**sizes, "fringes": True})
+    FromModel.open(tmp_path / "model.safetensors").fill(state)
+    before, after = look(had), look(state.generator)
+    assert torch.equal(after.low_image, before.low_image)
+    assert not torch.equal(after.image, before.image)
+    with torch.no_grad():
+        state.generator.fringes.to_amplitudes.weight.zero_()
+        state.generator.fringes.to_amplitudes.bias.zero_()
+    torch.testing.assert_close(look(state.generator).image, before.image, atol=1e-4, rtol=1e-4)
+    wanted = {"resolution": 64, "render_resolution": 16, "detail_octaves": 3, "detail_directions": 24}
+    both, untouched = fresh({**wanted, "fringes": True}), fresh({**wanted, "fringes": True})
+    FromModel.open(tmp_path / "model.safetensors").fill(both)
+    for name, tensor in untouched.generator.fringes.state_dict().items():
+        assert torch.equal(both.generator.fringes.state_dict()[name], tensor)
+    # Octaves and directions stay what they are on the surfaces, as those of details do.
+    state.generator.fringes.to_amplitudes.bias.data.copy_(torch.arange(24.0))
+    save_model(tmp_path / "frayed.safetensors", state.generator.state_dict(), state.generator.describe())
+    with pytest.raises(SsganError, match=r"model\.fringes is True in .*, but False"):
+        FromModel.open(tmp_path / "frayed.safetensors").fill(fresh(sizes))
+    larger = fresh({**wanted, "fringes": True})
+    FromModel.open(tmp_path / "frayed.safetensors").fill(larger)
+    grown = larger.generator.fringes.to_amplitudes.bias.detach().view(3, 24)
+    assert not grown[0].any()  # finer than the model's pixels
+    expected = torch.arange(24.0).view(2, 12).repeat_interleave(2, 1) * 1.5**0.5
+    torch.testing.assert_close(grown[1:], expected)
+
+
 def test_a_model_without_details_begins_to_paint_them(heads, begun, tmp_path):
     plain, state = fresh(), fresh({"detail_octaves": 1})
     FromModel.open(begun).fill(plain)
@@ -200,7 +231,7 @@ def test_a_model_without_details_begins_to_paint_them(heads, begun, tmp_path):
     assert torch.equal(after.low_image, before.low_image)
     change = (after.image - before.image).abs().mean()
     assert 0.001 < change < 0.5 * before.image.std()
-    state.generator.details.noise.zero_()
+    state.generator.details.noise.planes.zero_()
     assert torch.equal(look(state.generator).image, before.image)
     # Not back again: what was learnt would be lost.
     train(heads, recipe(model={"detail_octaves": 1}, kimg=0.004), tmp_path / "new", device=CPU)
@@ -269,7 +300,7 @@ def test_larger_pictures_with_more_rays_begin_as_the_model_seen_with_more_rays(t
     had.background.size = 16
     after.dome.copy_(resize_bilinear(had.dome[None], 16)[0])  # which is sampled more finely as well
     for details in (had.details, after.details):
-        details.noise.zero_()
+        details.noise.planes.zero_()
     codes = had.map(torch.randn(2, 16, generator=torch.Generator().manual_seed(0)))
     labels = torch.from_numpy(np.stack([cameras.label(yaw, 0.0) for yaw in (-0.3, 0.2)]))
     with torch.no_grad():
