@@ -219,17 +219,14 @@ class Generator(nn.Module):
                 background = masks[:, :1]
             features = features + background * resize_bilinear(maps.background.float(), rays)
             features, masks, depth = (resize_bilinear(picture, size) for picture in (features, masks, depth))
-            # Without lifting surfaces lie in the plane of the picture.
-            eyes, opacity = (
-                labels if self.has_depth else self.frontal.expand(len(depth), -1),
-                1 - masks[:, :1],
-            )
-            distance = mean_distance(depth if self.has_depth else RADIUS * opacity, opacity)
+            seen_by, distance = labels, mean_distance(depth, 1 - masks[:, :1])
+            if not self.has_depth:  # surfaces lie in the plane of the picture
+                seen_by, distance = self.frontal.expand(len(depth), -1), torch.full_like(depth, RADIUS)
             enlarged, frayed = None, masks
             if self.fringes is not None:
-                enlarged, frayed = self.fringes(eyes, features, masks, distance)
+                enlarged, frayed = self.fringes(seen_by, features, masks, distance)
             mask = upsample_masks(frayed, size * scale)
-            surface = seen_surface(eyes, distance, mask[:, 1:])
+            surface = seen_surface(seen_by, distance, mask[:, 1:])
         image, last = self.upsampler(features, enlarged)
         if self.details is not None:
             image = image + self.details(last, surface)
