@@ -172,10 +172,11 @@ class ModelConfig:
             not self.see_through or (self.lifting == "depth" and self.parts == "all"),
             "model.see_through needs parts that lie behind one another: model.lifting=depth, model.parts=all",
         )
-
         _require(
-            not self.fringes or (self.detail_octaves > 0 and self.resolution > self.render_resolution),
-            "model.fringes needs model.detail_octaves, and model.resolution larger than model.render_resolution",
+            not self.fringes
+            or (self.detail_octaves > 0 and self.resolution > self.render_resolution and self.parts == "all"),
+            "model.fringes needs model.detail_octaves, and model.resolution larger than model.render_resolution, "
+            "and hair that is a part of its own: model.parts=all",
         )
 
     @property

@@ -24,17 +24,18 @@ from ssgan_core.model.codes import Codes
 from ssgan_core.model.critic import Critic, Pair
 from ssgan_core.model.generator import Output
 from ssgan_core.model.traits import KNOTS
-from ssgan_core.parts import FRAYED
 from ssgan_core.training.backdrops import Backdrops
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
 
-_MASK_WEIGHT = 1.0
-_DEPTH_WEIGHT = 3.0
-_IMAGE_WEIGHT = 2.0
-_SQUARE_WEIGHT = 2.5  # of pictures: large errors, such as a lock in the wrong place, count for more
-_GRADIENT_WEIGHT = 2.0
+_WEIGHTS = {
+    "warmup_masks": 1.0,
+    "warmup_depth": 3.0,
+    "warmup_image": 2.0,
+    "warmup_square": 2.5,  # of pictures: large errors, such as a lock in the wrong place, count for more
+    "warmup_gradient": 2.0,
+}
 # How single strands run and what lies behind, no parameter tells. Next to one truth, strands in other places are worse
 # than none: with training.texture_weight errors count there at this side, finer ones in their texture.
 _UNTOLD = ("background", "hair")
@@ -98,8 +99,8 @@ class Warmup:
         names = phases.generator.schema.names
         untold = [names.index(name) for name in _UNTOLD if name in names]
         self.untold = torch.tensor(untold, dtype=torch.uint8, device=phases.device)
-        frayed = [i for i, part in enumerate(phases.generator.schema.parts) if FRAYED in part.merges]
-        self.frayed = torch.tensor(frayed, dtype=torch.uint8, device=phases.device)
+        fringes = phases.generator.fringes
+        self.frayed = None if fringes is None else (fringes.frayed.nonzero()[:, 0] + 1).to(torch.uint8)
         self.texture_weight = phases.config.training.texture_weight
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
@@ -113,11 +114,7 @@ class Warmup:
         terms = self.losses(output, batch)
         terms["curvature"] = phases.curvature(maps)
         loss = (
-            _MASK_WEIGHT * terms["warmup_masks"]
-            + _DEPTH_WEIGHT * terms["warmup_depth"]
-            + _IMAGE_WEIGHT * terms["warmup_image"]
-            + _SQUARE_WEIGHT * terms["warmup_square"]
-            + _GRADIENT_WEIGHT * terms["warmup_gradient"]
+            _weighted(terms)
             + self.texture_weight * terms.get("warmup_texture", 0)
             + phases.config.training.curvature_weight * terms["curvature"]
         )
@@ -148,16 +145,8 @@ class Warmup:
             size = picture.shape[-1]
             bare = (box_average(behind, size) == 1).float()
             errors.append((picture - box_average(images, size)) * bare)
-        terms = {
-            "warmup_image": torch.stack([error.abs().mean() for error in errors]).sum(),
-            "warmup_square": torch.stack([error.square().mean() for error in errors]).sum(),
-            "warmup_gradient": torch.stack([_steepness(error) for error in errors]).sum(),
-        }
-        return terms, (
-            _IMAGE_WEIGHT * terms["warmup_image"]
-            + _SQUARE_WEIGHT * terms["warmup_square"]
-            + _GRADIENT_WEIGHT * terms["warmup_gradient"]
-        )
+        terms = _error_terms(errors)
+        return terms, _weighted(terms)
 
     def codes(self, batch: Batch, views: int, rng: torch.Generator) -> Codes:
         """Codes of known heads: z is the parameters, whether it is seen mirrored, noise, and what lies behind.
@@ -223,7 +212,7 @@ class Warmup:
         """Where parameters tell every pixel [B, 1, H, W], 1 or 0: not of hair, of what single strands of it may hide if
         they are drawn, nor of the background."""
         told = ~torch.isin(masks, self.untold)
-        if self.phases.config.model.fringes:
+        if self.frayed is not None:
             told &= ~dilate(torch.isin(masks, self.frayed), round(_FRINGE * masks.shape[-1]))
         return told[:, None].float()
 
@@ -241,15 +230,7 @@ class Warmup:
             texture["warmup_texture"] = torch.stack(
                 [losses.texture_distance(box_average(output.image, n), box_average(images, n)) for n in sides]
             ).sum()
-        weighted = [(1.0, error) for error in errors] + [(_COARSE_WEIGHT, error) for error in coarse]
-        return {
-            "warmup_image": torch.stack([weight * error.abs().mean() for weight, error in weighted]).sum(),
-            "warmup_square": torch.stack(
-                [weight * error.square().mean() for weight, error in weighted]
-            ).sum(),
-            "warmup_gradient": torch.stack([_steepness(error) for error in errors]).sum(),
-            **texture,
-        }
+        return _error_terms(errors, coarse) | texture
 
 
 def known_z(parameters: Tensor, mirrored: Tensor, latent: int, rng: torch.Generator) -> Tensor:
@@ -308,6 +289,21 @@ def _check_room(config: Config, parameter_count: int) -> None:
             + (" and a pose" if model.lifting == "none" else "")
             + (f" and {model.backdrop} numbers of what lies behind" if model.backdrop else "")
         )
+
+
+def _error_terms(errors: list[Tensor], coarse: list[Tensor] | None = None) -> dict[str, Tensor]:
+    """L1, square and gradients' L1 of pictures' errors, summed; of coarse ones L1 and square, with their weight."""
+    weighted = [(1.0, error) for error in errors] + [(_COARSE_WEIGHT, error) for error in coarse or []]
+    return {
+        "warmup_image": torch.stack([weight * error.abs().mean() for weight, error in weighted]).sum(),
+        "warmup_square": torch.stack([weight * error.square().mean() for weight, error in weighted]).sum(),
+        "warmup_gradient": torch.stack([_steepness(error) for error in errors]).sum(),
+    }
+
+
+def _weighted(terms: dict[str, Tensor]) -> Tensor:
+    """The sum of those terms that always weigh the same."""
+    return torch.stack([weight * terms[name] for name, weight in _WEIGHTS.items() if name in terms]).sum()
 
 
 def _steepness(x: Tensor) -> Tensor:

@@ -205,6 +205,6 @@ def test_without_lifting_outlines_are_frayed_in_the_picture():
 
 
 def test_what_fringes_need_is_named():
-    for missing in ({"detail_octaves": 0}, {"render_resolution": 32}):
+    for missing in ({"detail_octaves": 0}, {"render_resolution": 32}, {"parts": "one"}):
         with pytest.raises(SsganError, match=r"model\.fringes needs model\.detail_octaves, and"):
             replace(TINY, **missing)
