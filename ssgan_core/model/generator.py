@@ -226,9 +226,9 @@ class Generator(nn.Module):
             if self.fringes is not None:
                 enlarged, frayed = self.fringes(seen_by, features, masks, distance)
             mask = upsample_masks(frayed, size * scale)
-            surface = seen_surface(seen_by, distance, mask[:, 1:])
+            surface = None if self.details is None else seen_surface(seen_by, distance, mask[:, 1:])
         image, last = self.upsampler(features, enlarged)
-        if self.details is not None:
+        if self.details is not None and surface is not None:
             image = image + self.details(last, surface)
         return Output(
             image=image,
