@@ -40,9 +40,13 @@ class ModelConfig:
         features: channels C of the rendered features; the first three are the low-resolution RGB.
         frequencies: Fourier frequencies of the part networks' position code.
         highest_frequency: the highest of them, cycles across a window; at most part_resolution / 2.
+        paint_frequencies: Fourier frequencies beyond these that features alone are made of, not opacity or depth: what
+            is painted on a surface may be finer than its outlines. 0 = none.
+        highest_paint_frequency: the highest of them, in the same terms.
         detail_octaves: octaves of frequencies, from 0.4 cycles a pixel of the image downwards, in which details are
             painted on surfaces (see model.details): hair, fabric. Opacity and depth never hold them.
         detail_directions: directions in every octave; a strand is about a third as many waves long.
+        grain: details of two octaves on skin and brows: pores, stubble, single hairs. It needs parts of their own.
         outline_sharpness: factor of the opacities' logits whenever the generator does not learn. Unsure of where
             outlines run, it learns soft ones; 1 leaves them so.
         see_through: glasses hide less of colours than of masks, as their texture codes say: eyes are seen through
@@ -80,8 +84,11 @@ class ModelConfig:
     features: int = 32
     frequencies: int = 48
     highest_frequency: float = 12.0
+    paint_frequencies: int = 0
+    highest_paint_frequency: float = 40.0
     detail_octaves: int = 0
     detail_directions: int = 12
+    grain: bool = False
     outline_sharpness: float = 1.0
     see_through: bool = False
     fringes: bool = False
@@ -132,6 +139,16 @@ class ModelConfig:
             f"model.highest_frequency must lie in (0, part_resolution / 2], got {self.highest_frequency}",
         )
         _require(
+            0 <= self.paint_frequencies <= 4096,
+            f"model.paint_frequencies must lie between 0 and 4096, got {self.paint_frequencies}",
+        )
+        _require(
+            not self.paint_frequencies
+            or self.highest_frequency < self.highest_paint_frequency <= self.part_resolution / 2,
+            "model.highest_paint_frequency must be more than model.highest_frequency, and at most part_resolution / 2, "
+            f"got {self.highest_paint_frequency}",
+        )
+        _require(
             0 <= self.detail_octaves <= 4,
             f"model.detail_octaves must lie between 0 and 4, got {self.detail_octaves}",
         )
@@ -173,11 +190,20 @@ class ModelConfig:
             "model.see_through needs parts that lie behind one another: model.lifting=depth, model.parts=all",
         )
         _require(
+            not self.grain or self.parts == "all",
+            "model.grain needs skin that is a part of its own: model.parts=all",
+        )
+        _require(
             not self.fringes
             or (self.detail_octaves > 0 and self.resolution > self.render_resolution and self.parts == "all"),
             "model.fringes needs model.detail_octaves, and model.resolution larger than model.render_resolution, "
             "and hair that is a part of its own: model.parts=all",
         )
+
+    @property
+    def finest_wave(self) -> float:
+        """The highest frequency of the parts' maps, cycles across a window."""
+        return self.highest_paint_frequency if self.paint_frequencies else self.highest_frequency
 
     @property
     def code_width(self) -> int:
@@ -270,7 +296,7 @@ class TrainingConfig:
         render_start: side of the rays cast at first; their pictures are brought to model.render_resolution
             bilinearly. 0 casts all rays from the start.
         render_kimg: images over which it grows to model.render_resolution.
-        part_start: side of the parts' maps at first, at least twice model.highest_frequency. 0 takes
+        part_start: side of the parts' maps at first, at least twice the highest of their frequencies. 0 takes
             model.part_resolution from the start.
         part_kimg: images over which it grows to model.part_resolution.
     """
@@ -462,7 +488,7 @@ class Config:
         )
         self._check_start("render", 8)
         # Fewer texels than two a cycle could not hold what the position code says.
-        self._check_start("part", max(8, math.ceil(2 * self.model.highest_frequency)))
+        self._check_start("part", max(8, math.ceil(2 * self.model.finest_wave)))
         # Relativistic logits mean something only against one another, so their sign tells nothing.
         _require(
             self.training.loss == "logistic" or self.augmentation.mode != "adaptive",

@@ -1,4 +1,4 @@
-"""Strands, weave, stubble: details as fine as the picture's pixels, painted on the surfaces that the renderer drew.
+"""Strands, weave, pores, stubble: details as fine as the picture's pixels, painted on the surfaces that the renderer drew.
 
 Every pixel looks up oriented noise where its ray meets a surface, and mixes it as its features say. So strength,
 direction and colour of a texture are a linear layer away; networks of position would have to learn every strand, and
@@ -22,6 +22,9 @@ from ssgan_core.model.noise import OrientedNoise
 from ssgan_core.rendering.rays import camera_rays
 
 _LEAST_OPACITY = 1e-3
+# Standard deviation that grain begins with: that of most of the skin of synthetic heads. From zero no slope leads
+# anywhere, since noise that is added and noise that is taken away look alike.
+_FAINT = 0.005
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,10 @@ class SurfaceDetails(nn.Module):
         noise: that is mixed.
         painted: [K] bool, which of the foreground's parts get details.
         width: channels of the features.
+        faint: whether they begin alike everywhere and faint, as grain, or as features happen to say.
     """
 
-    def __init__(self, noise: OrientedNoise, painted: Tensor, width: int) -> None:
+    def __init__(self, noise: OrientedNoise, painted: Tensor, width: int, *, faint: bool = False) -> None:
         super().__init__()
         self.noise = noise
         self.register_buffer("painted", painted.float(), persistent=False)
@@ -55,6 +59,9 @@ class SurfaceDetails(nn.Module):
         with torch.no_grad():  # the same in red, green and blue: grey at first
             weight = self.to_amplitudes.weight.unflatten(0, (3, -1))
             weight[1:] = weight[:1]
+            if faint:
+                weight.zero_()
+                self.to_amplitudes.bias.fill_(_FAINT)
 
     def forward(self, features: Tensor, surface: Surface) -> Tensor:
         """Features [B, width, H, H] of the last scale -> addition to the RGB [B, 3, H, H]. Smaller pictures than the

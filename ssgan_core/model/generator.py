@@ -28,9 +28,13 @@ from ssgan_core.model.noise import OrientedNoise
 from ssgan_core.model.part_generators import PartGenerators
 from ssgan_core.model.see_through import seen_through
 from ssgan_core.model.upsampler import Upsampler, upsample_masks
-from ssgan_core.parts import FRAYED, TEXTURED, PartSchema
+from ssgan_core.parts import FRAYED, GRAINED, TEXTURED, PartSchema
 from ssgan_core.rendering.rays import Rays, camera_rays
 from ssgan_core.rendering.render import Rendering, render
+
+# A pore or a hair of a brow has no course to follow.
+_GRAIN_OCTAVES = 2
+_GRAIN_DIRECTIONS = 12
 
 
 @dataclass(frozen=True)
@@ -111,12 +115,15 @@ class Generator(nn.Module):
         self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)
         self.upsampler = Upsampler(config)
-        self.details, self.fringes = None, None
+        self.details, self.fringes, self.grain = None, None, None
         if config.detail_octaves:
             noise = OrientedNoise(config.detail_octaves, config.detail_directions, config.resolution)
             self.details = SurfaceDetails(noise, self._called(*TEXTURED), self.upsampler.width)
             if config.fringes:
                 self.fringes = Fringes(noise, self._called(FRAYED), config.features)
+        if config.grain:
+            noise = OrientedNoise(_GRAIN_OCTAVES, _GRAIN_DIRECTIONS, config.resolution)
+            self.grain = SurfaceDetails(noise, self._called(*GRAINED), self.upsampler.width, faint=True)
         self.depth_bounds = depth_bounds(limits)
         windows = torch.from_numpy(self.schema.windows).repeat_interleave(config.sheets, dim=0)
         self.register_buffer("windows", windows, persistent=False)
@@ -226,10 +233,12 @@ class Generator(nn.Module):
             if self.fringes is not None:
                 enlarged, frayed = self.fringes(seen_by, features, masks, distance)
             mask = upsample_masks(frayed, size * scale)
-            surface = None if self.details is None else seen_surface(seen_by, distance, mask[:, 1:])
+            painted = [details for details in (self.details, self.grain) if details is not None]
+            surface = seen_surface(seen_by, distance, mask[:, 1:]) if painted else None
         image, last = self.upsampler(features, enlarged)
-        if self.details is not None and surface is not None:
-            image = image + self.details(last, surface)
+        for details in painted:
+            assert surface is not None
+            image = image + details(last, surface)
         return Output(
             image=image,
             mask=mask,

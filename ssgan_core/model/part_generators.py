@@ -6,10 +6,13 @@ pointwise in position, so they can be evaluated at any resolution. Information f
     position -> [base code] -> [shape codes] -> opacity
                                      |
                                      +--------> [texture codes] -> features, clearness
+                                                       ^
+    position, high frequencies ------------------------+
     position, low frequencies -> [base code] -> [shape codes] -> relative depth
 
-Texture codes therefore cannot move geometry, and a part's codes reach no other part. The separate depth trunk
-sees low frequencies only: depth from the sharp shape trunk tears side views. Clearness is what glasses are asked for:
+Texture codes therefore cannot move geometry, and a part's codes reach no other part. What is painted may be finer than
+outlines: irises, creases and seams have positions of their own. The separate depth trunk sees low frequencies only:
+depth from the sharp shape trunk tears side views. Clearness is what glasses are asked for:
 how much of the colours behind them they let through, while their opacity says where they are.
 
 A part may have several sheets, each a network of its own that the part's codes modulate.
@@ -61,11 +64,13 @@ class Sheets(NamedTuple):
 
 
 class _Stacks(NamedTuple):
-    """Layers with the codes that modulate them: from positions to the trunk, from there to opacity and paint, from the
-    paint to features and clear sheets' clearness; to depth from positions of its own, or from the trunk."""
+    """Layers with the codes that modulate them: from positions to the trunk, from there to opacity and, with fine
+    positions added, to paint; from the paint to features and clear sheets' clearness; to depth from positions of its
+    own, or from the trunk."""
 
     trunk: list[CodedLayer]
     opacity: list[CodedLayer]
+    fine: list[CodedLayer]
     painting: list[CodedLayer]
     features: list[CodedLayer]
     clearness: list[CodedLayer]
@@ -107,11 +112,20 @@ class PartGenerators(nn.Module):
         self.size = config.part_resolution
         self.least_sparse = _LEAST_TEXELS * config.highest_frequency
         self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
+        fine, self.to_fine = None, None
+        if config.paint_frequencies:
+            fine = fourier_features(
+                config.paint_frequencies, config.highest_paint_frequency, config.highest_frequency
+            )
+            self.to_fine = PartLinear(count, codes, 2 * len(fine) + 2, width, demodulate=False)
+            nn.init.zeros_(self.to_fine.weight)
+        self.register_buffer("fine_waves", fine)
         self.register_buffer("depth_waves", fourier_features(_DEPTH_FREQUENCIES, _DEPTH_HIGHEST))
         self.register_buffer("layout_prior", torch.zeros(count, self.size, self.size))
         self.register_buffer("depth_start", torch.tensor([part.depth_start for part in sheets]))
         self.register_buffer("depth_bound", torch.tensor([part.depth_bound for part in sheets]))
         self.waves: Tensor
+        self.fine_waves: Tensor | None
         self.depth_waves: Tensor
         self.layout_prior: Tensor
         self.depth_start: Tensor
@@ -181,6 +195,7 @@ class PartGenerators(nn.Module):
         return _Stacks(
             trunk=modulated(self.base_layers, base) + modulated(self.shape_layers, shape),
             opacity=modulated([self.to_opacity], shape),
+            fine=[] if self.to_fine is None else modulated([self.to_fine], texture),
             painting=modulated(self.texture_layers, texture),
             features=modulated([self.to_features], texture),
             clearness=clearness,
@@ -207,7 +222,10 @@ class PartGenerators(nn.Module):
 
     def _everywhere(self, position: Tensor, stacks: _Stacks) -> _Said:
         x = applied(stacks.trunk, position)
-        painted = applied(stacks.painting, x)
+        painted = x
+        if self.fine_waves is not None:
+            painted = x + applied(stacks.fine, position_code(self.fine_waves, self.size))
+        painted = applied(stacks.painting, painted)
         clearness = applied(stacks.clearness, painted[:, self.clear]) if stacks.clearness else None
         return _Said(applied(stacks.opacity, x), applied(stacks.features, painted), clearness, x)
 
@@ -216,7 +234,11 @@ class PartGenerators(nn.Module):
         # In bf16 products of few texels are slower.
         with torch.autocast(position.device.type, enabled=False):
             x = each(stacks.trunk, marked_rows(position, seen))
-            painted = each(stacks.painting, x)
+            painted = x
+            if self.fine_waves is not None:
+                fine = each(stacks.fine, marked_rows(position_code(self.fine_waves, self.size), seen))
+                painted = [a + b for a, b in zip(x, fine, strict=True)]
+            painted = each(stacks.painting, painted)
             clearness = None
             if stacks.clearness:
                 portraits = range(0, len(painted), seen.shape[1])

@@ -41,6 +41,8 @@ _OF_NOISE = ("details.", "fringes.to_amplitudes.")  # [n * octaves * directions,
 _FRINGES = "fringes."
 _WAVES = ("background.to_waves.", "background.from_waves.")
 _CLEARNESS = "parts.to_clearness."
+_FINE = ("parts.to_fine.", "parts.fine_waves")
+_GRAIN = "grain."
 
 
 class Origin(Protocol):
@@ -98,6 +100,8 @@ class FromModel:
             | (set() if self.config.backdrop else {"backdrop"})
             | (set() if self.config.see_through else {"see_through"})
             | (set() if self.config.fringes else {"fringes"})
+            | (set() if self.config.paint_frequencies else {"paint_frequencies", "highest_paint_frequency"})
+            | (set() if self.config.grain else {"grain"})
             | self._changes_of_details(state.generator.config),
         )
         wanted = state.generator.state_dict()
@@ -117,6 +121,11 @@ class FromModel:
             found |= self._details(state.generator.config, found) or fresh_details
         if not self.config.fringes:
             found |= {name: t for name, t in wanted.items() if name.startswith(_FRINGES)}
+        if not self.config.paint_frequencies:
+            found |= {name: t for name, t in wanted.items() if name.startswith(_FINE)}
+        if not self.config.grain or self.config.resolution != state.generator.config.resolution:
+            # Grain is as fine as pixels are: others begin with others.
+            found |= {name: t for name, t in wanted.items() if name.startswith(_GRAIN)}
         if _LAYOUT in found and found[_LAYOUT].ndim == 3:
             found[_LAYOUT] = resize_bilinear(found[_LAYOUT][None], wanted[_LAYOUT].shape[-1])[0]
         for name, fresh in wanted.items():

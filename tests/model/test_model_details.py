@@ -185,6 +185,33 @@ def test_hair_and_cloth_get_details_also_in_one_part_of_all():
     assert generator(parts="one").details.painted.tolist() == [1]
 
 
+def test_grain_lies_on_skin_and_brows_alone_and_begins_faint():
+    torch.manual_seed(0)
+    model = Generator(replace(TINY, detail_octaves=0, grain=True), PORTRAIT).eval()
+    painted = [part.name for part, yes in zip(PORTRAIT.foreground, model.grain.painted, strict=True) if yes]
+    assert painted == ["skin", "brows", "nose", "ears", "neck"]
+    layout = torch.full_like(model.parts.layout_prior, -30.0)
+    layout[PORTRAIT.foreground_index("skin")] = 30.0
+    codes = model.map(torch.randn(1, 16))
+    for index in ("skin", "hair"):
+        layout = torch.full_like(layout, -30.0)
+        layout[PORTRAIT.foreground_index(index)] = 30.0
+        model.parts.set_layout(layout)
+        with torch.no_grad():
+            grained = model(codes, view(0.2))
+        grain, model.grain = model.grain, None
+        with torch.no_grad():
+            change = (grained.image - model(codes, view(0.2)).image)[..., 8:24, 8:24]
+        model.grain = grain
+        assert 0.003 < change.std() < 0.008 if index == "skin" else not change.any()
+        torch.testing.assert_close(change[:, 0], change[:, 2])
+
+
+def test_grain_needs_skin_of_its_own():
+    with pytest.raises(SsganError, match=r"model\.grain needs skin that is a part of its own"):
+        replace(TINY, grain=True, parts="one")
+
+
 def test_details_teach_no_geometry():
     distance = torch.rand(1, 1, 8, 8).requires_grad_()
     surface = seen_surface(view().requires_grad_(), distance, torch.rand(1, 3, 16, 16).requires_grad_())

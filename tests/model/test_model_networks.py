@@ -78,16 +78,40 @@ def test_outlines_are_sharp_but_while_they_are_learnt(networks):
     torch.testing.assert_close(sharp.eval()(random_codes(2))[2], expected, atol=1e-4, rtol=1e-4)
 
 
+FINE = {"paint_frequencies": 5, "highest_paint_frequency": 6.0}
+
+
+def test_fine_positions_are_painted_and_move_no_geometry(networks):
+    fine = PartGenerators(replace(TINY, **FINE), PORTRAIT).eval().requires_grad_(False)
+    assert fine.fine_waves.norm(dim=1).aminmax() == pytest.approx((4.0, 6.0))
+    fresh = {name: tensor for name, tensor in fine.state_dict().items() if "fine" in name}
+    fine.load_state_dict(networks.state_dict() | fresh)
+    codes = random_codes(2)
+    before, begun = networks(codes), fine(codes)
+    assert all(map(torch.equal, begun, before))  # begins as networks without
+    fine.to_fine.weight.normal_()
+    after = fine(codes)
+    assert torch.equal(after.relative_depth, before.relative_depth)
+    assert torch.equal(after.optical_depth, before.optical_depth)
+    assert not torch.allclose(after.features, before.features, atol=0.1)
+    assert not torch.allclose(after.veil, before.veil)
+    # Texture codes say what is painted; another part's say nothing.
+    rest = [k for k in range(PARTS) if k != 3]
+    other = fine(codes.with_part(random_codes(2, 1), 3)).features
+    assert torch.equal(other[:, rest], after.features[:, rest])
+
+
 def in_a_corner(size: int, count: int) -> tuple[PartGenerators, PartGenerators]:
     """Networks whose first parts are likely in `count` x `count` texels alone and whose last is nowhere, and the same
     ones computing every texel."""
     torch.manual_seed(0)
-    networks = PartGenerators(replace(TINY, part_resolution=size), PORTRAIT)
+    networks = PartGenerators(replace(TINY, part_resolution=size, **FINE), PORTRAIT)
     log_odds = torch.full((PARTS, size, size), -30.0)
     log_odds[:-1, 1 : 1 + count, 2 : 2 + count] = 2.0
     networks.set_layout(log_odds)
     with torch.no_grad():
         networks.to_clearness.weight.normal_()
+        networks.to_fine.weight.normal_()
     whole = copy.deepcopy(networks)
     whole.least_sparse = math.inf
     return networks, whole
@@ -122,7 +146,7 @@ def test_what_is_left_out_teaches_nothing():
         torch.testing.assert_close(gradients[0][name], expected, rtol=1e-3, atol=1e-3, msg=name)
 
 
-@pytest.mark.parametrize("layer", ["to_opacity", "to_features", "to_clearness"])
+@pytest.mark.parametrize("layer", ["to_opacity", "to_fine", "to_features", "to_clearness"])
 def test_weights_that_are_no_numbers_are_not_left_out(layer):
     networks, _ = in_a_corner(24, 3)
     getattr(networks, layer).weight.data.fill_(math.nan)

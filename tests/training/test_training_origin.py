@@ -223,6 +223,35 @@ def test_a_model_of_smooth_outlines_begins_to_fray_them(begun, tmp_path):
     torch.testing.assert_close(grown[1:], expected)
 
 
+def test_a_model_begins_to_paint_finely_and_with_grain(begun, tmp_path):
+    finer = {"part_resolution": 16}
+    wanted = {**finer, "paint_frequencies": 3, "highest_paint_frequency": 5.0, "grain": True}
+    plain, state = fresh(finer), fresh(wanted)
+    FromModel.open(begun).fill(plain)
+    FromModel.open(begun).fill(state)
+    before, after = look(plain.generator), look(state.generator)
+    assert torch.equal(after.low_image, before.low_image)
+    assert 0 < (after.image - before.image).abs().max() < 0.05
+    state.generator.grain = None
+    assert torch.equal(look(state.generator).image, before.image)
+    # What was learnt of both stays, and cannot be left behind; grain of other pixels begins anew.
+    learnt = fresh(wanted).generator
+    learnt.parts.to_fine.weight.data.fill_(0.1)
+    learnt.grain.to_amplitudes.weight.data.fill_(0.1)
+    save_model(tmp_path / "learnt.safetensors", learnt.state_dict(), learnt.describe())
+    origin = FromModel.open(tmp_path / "learnt.safetensors")
+    same, larger = fresh(wanted), fresh({**wanted, "resolution": 32})
+    for later in (same, larger):
+        origin.fill(later)
+        assert later.generator.parts.to_fine.weight.eq(0.1).all()
+    assert same.generator.grain.to_amplitudes.weight.eq(0.1).all()
+    assert not larger.generator.grain.to_amplitudes.weight.any()
+    with pytest.raises(SsganError, match=r"model\.paint_frequencies is 3 in .*, but 0 in the recipe"):
+        origin.fill(fresh({**finer, "grain": True}))
+    with pytest.raises(SsganError, match=r"model\.grain is True in .*, but False"):
+        origin.fill(fresh({**wanted, "grain": False}))
+
+
 def test_a_model_without_details_begins_to_paint_them(heads, begun, tmp_path):
     plain, state = fresh(), fresh({"detail_octaves": 1})
     FromModel.open(begun).fill(plain)
