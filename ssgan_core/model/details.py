@@ -1,4 +1,4 @@
-"""Strands, weave, pores, stubble: details as fine as the picture's pixels, painted on the surfaces that the renderer drew.
+"""Strands, weave, pores, stubble: details as fine as the picture's pixels, painted on surfaces that the renderer drew.
 
 Every pixel looks up oriented noise where its ray meets a surface, and mixes it as its features say. So strength,
 direction and colour of a texture are a linear layer away; networks of position would have to learn every strand, and
