@@ -117,7 +117,7 @@ def leaked_share(change: Tensor, region: Tensor, least: float) -> Tensor:
     return (outside / change.mean((1, 2)).detach().clamp(min=least)).mean()
 
 
-def texture_distance(a: Tensor, b: Tensor) -> Tensor:
+def texture_distance(a: Tensor, b: Tensor, weights: Tensor | None = None) -> Tensor:
     """How much textures of pictures [B, 3, H, W] differ: in their contrast and direction, not in their course.
 
     The structure tensor (Foerstner and Guelch, 1987), products of slopes averaged around every pixel, says how strong
@@ -125,11 +125,15 @@ def texture_distance(a: Tensor, b: Tensor) -> Tensor:
     three, though none of their strands coincide. That they agree is compared apart from the direction: where `a`
     cannot know which way strands run, they are to run in some way and not across one another. Brightness and
     two differences of colours are compared, each with its own. Distances are in the pictures' units.
+
+    Args:
+        weights: [B, 1, H, W] how much every place counts; all alike if not given.
     """
     strength_a, along_a = _structure(a)
     strength_b, along_b = _structure(b)
     direction = (along_a - along_b).abs().sum(1) + (_length(along_a) - _length(along_b)).abs()
-    return (strength_a - strength_b).abs().mean() + (direction / strength_b.detach()).mean()
+    distance = (strength_a - strength_b).abs() + direction / strength_b.detach()
+    return (distance if weights is None else distance * weights[..., :-1, :-1]).mean()
 
 
 def _length(along: Tensor) -> Tensor:

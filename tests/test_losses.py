@@ -80,6 +80,16 @@ def test_textures_differ_in_contrast_and_direction_by_hand():
     assert losses.texture_distance(coloured, strong) > 0.9 * 0.25 / 3
 
 
+def test_textures_count_where_they_are_weighted():
+    strong, weak = stripes(2, 0, 0.5), stripes(2, 0, 0.25)
+    everywhere = losses.texture_distance(weak, strong)
+    weights = torch.full((1, 1, 32, 32), 0.3)
+    assert losses.texture_distance(weak, strong, weights).item() == pytest.approx(0.3 * everywhere.item())
+    weights[..., :26, :] = 0
+    mixed = torch.cat([strong[..., :16, :], weak[..., 16:, :]], 2)
+    assert losses.texture_distance(mixed, weak, weights) < 0.02 * everywhere
+
+
 def test_faint_details_are_pulled_towards_the_wanted_contrast():
     faint = (0.02 * stripes(4, 0, 1.0)).requires_grad_()
     (gradient,) = torch.autograd.grad(losses.texture_distance(faint, stripes(4, 2, 0.5)), faint)

@@ -269,6 +269,8 @@ class TrainingConfig:
             is learnt, on outlines as sharp as they are drawn (model.outline_sharpness).
         traits_alone: whether all weights stay those of the first weights (--init) but those that what codes tell beside
             w is multiplied with (model.traits, model.backdrop).
+        crop: share of a picture's side that known heads are drawn and compared in during the warm-up: squares around
+            random pixels, of each of a head's parts as often as of any other. 1 = whole pictures.
         backdrop_alone: whether all weights stay those of the first weights (--init) but the background generator's,
             which learns from small pictures without heads (see training.warmup).
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
@@ -311,6 +313,7 @@ class TrainingConfig:
     critic_weight: float = 0.0
     keep_shapes: bool = False
     traits_alone: bool = False
+    crop: float = 1.0
     backdrop_alone: bool = False
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
@@ -369,6 +372,11 @@ class TrainingConfig:
         _require(
             not self.backdrop_alone or (self.warmup_kimg >= self.kimg and self.critic_weight == 0),
             "training.backdrop_alone draws no heads: it needs a warm-up of all training.kimg, and no critic",
+        )
+        _require(0 < self.crop <= 1, f"training.crop must lie in (0, 1], got {self.crop}")
+        _require(
+            self.crop == 1 or (self.warmup_kimg >= self.kimg and not self.backdrop_alone),
+            "training.crop below 1 needs known heads: a warm-up of all training.kimg, and no training.backdrop_alone",
         )
         _require(0 <= self.mixing <= 1, f"training.mixing is a probability, got {self.mixing}")
         _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1)")
@@ -486,6 +494,7 @@ class Config:
             f"discriminator.places {self.discriminator.places} is more than half of model.resolution "
             f"{self.model.resolution}",
         )
+        self._check_crop()
         self._check_start("render", 8)
         # Fewer texels than two a cycle could not hold what the position code says.
         self._check_start("part", max(8, math.ceil(2 * self.model.finest_wave)))
@@ -493,6 +502,25 @@ class Config:
         _require(
             self.training.loss == "logistic" or self.augmentation.mode != "adaptive",
             "augmentation.mode adaptive needs training.loss logistic; with relativistic use fixed",
+        )
+
+    @property
+    def crop_side(self) -> int:
+        """Side of the squares that are compared in the warm-up, rays."""
+        return round(self.training.crop * self.model.render_resolution)
+
+    def _check_crop(self) -> None:
+        if self.training.crop == 1:
+            return
+        rays, side = self.training.crop * self.model.render_resolution, self.crop_side
+        _require(
+            side == rays and side % 4 == 0 and side > 0,
+            f"training.crop {self.training.crop} of model.render_resolution {self.model.render_resolution} is "
+            f"{rays:g} rays, no multiple of 4",
+        )
+        _require(
+            self.model.lifting == "depth" and self.training.render_start == 0,
+            "training.crop below 1 needs model.lifting=depth and all rays from the start: training.render_start=0",
         )
 
     def _check_start(self, kind: str, least: int) -> None:

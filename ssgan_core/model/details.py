@@ -34,10 +34,12 @@ class Surface:
     Attributes:
         points: [B, H, H, 2] world x and y.
         masks: [B, K, H, H] of the foreground's parts. The background moves with the camera: it gets no details.
+        whole: side of the picture that it is a square of, pixels; H if not given.
     """
 
     points: Tensor
     masks: Tensor
+    whole: int | None = None
 
 
 class SurfaceDetails(nn.Module):
@@ -66,7 +68,7 @@ class SurfaceDetails(nn.Module):
     def forward(self, features: Tensor, surface: Surface) -> Tensor:
         """Features [B, width, H, H] of the last scale -> addition to the RGB [B, 3, H, H]. Smaller pictures than the
         configured ones lack the octaves that their pixels would alias."""
-        left_out = self.noise.left_out(features.shape[-1])
+        left_out = self.noise.left_out(surface.whole or features.shape[-1])
         add = self._where_strong if features.device.type == "cpu" else self._everywhere
         added = add(features, surface.points, self._strength(surface.masks), left_out)
         return added / len(self.noise.planes) ** 0.5
@@ -109,7 +111,7 @@ def mean_distance(depth: Tensor, opacity: Tensor) -> Tensor:
     return (depth + _LEAST_OPACITY * RADIUS) / (opacity + _LEAST_OPACITY)
 
 
-def seen_surface(labels: Tensor, distance: Tensor, masks: Tensor) -> Surface:
+def seen_surface(labels: Tensor, distance: Tensor, masks: Tensor, whole: int | None = None) -> Surface:
     """What a picture shows of surfaces whose distance is known. Nothing is learned through it: details are not to
     bend surfaces or move outlines.
 
@@ -117,10 +119,11 @@ def seen_surface(labels: Tensor, distance: Tensor, masks: Tensor) -> Surface:
         labels: [B, 25] cameras.
         distance: [B, 1, R, R] z_cam, world units.
         masks: [B, K, H, H] of the foreground's parts in the picture.
+        whole: side of the picture that it is a square of, pixels; H if not given.
     """
     size = masks.shape[-1]
     distance = resize_bilinear(distance.detach(), size).flatten(1)
     rays = camera_rays(labels.detach(), size)
     along = distance / (rays.directions * rays.forward[:, None]).sum(-1)
     points = rays.origins + along[..., None] * rays.directions
-    return Surface(points[..., :2].unflatten(1, (size, size)), masks.detach())
+    return Surface(points[..., :2].unflatten(1, (size, size)), masks.detach(), whole)

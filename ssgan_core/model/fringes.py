@@ -54,7 +54,7 @@ class Fringes(nn.Module):
             self.to_amplitudes.bias.copy_(_START * (hanging / hanging.norm(dim=1, keepdim=True)).flatten())
 
     def forward(
-        self, labels: Tensor, features: Tensor, masks: Tensor, distance: Tensor
+        self, labels: Tensor, features: Tensor, masks: Tensor, distance: Tensor, whole: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """Rendered features and masks with fringes, [B, C, 2 R, 2 R] and [B, K + 1, 2 R, 2 R].
 
@@ -63,10 +63,12 @@ class Fringes(nn.Module):
             features: [B, C, R, R].
             masks: [B, K + 1, R, R].
             distance: [B, 1, R, R] z_cam of what is seen. Nothing is learned of it, nor of where strands are.
+            whole: side of the picture that these are a square of, in the same pixels; R if not given.
         """
         side = features.shape[-1]
+        whole = whole or side
         size = 2 * side
-        hidden, strength, distance = self._surroundings(features, masks.detach(), distance.detach())
+        hidden, strength, distance = self._surroundings(features, masks.detach(), distance.detach(), whole)
         strength, distance = (resize_bilinear(x, size).flatten() for x in (strength, distance))
         strong = _above(strength, _LEAST)
         strength, distance = (strength[strong] - _LEAST).clamp(min=0), distance[strong]
@@ -75,16 +77,16 @@ class Fringes(nn.Module):
 
         cameras = _Cameras.of(labels, entry)
         points = cameras.seen_at(centres, distance)
-        moved = self._moved(hidden, entry, centres, points, strength, self.noise.left_out(size))
+        moved = self._moved(hidden, entry, centres, points, strength, self.noise.left_out(2 * whole))
         place = (centres + cameras.seen_moves(moved, distance)) * side - 0.5
         return _displaced(features, strong, entry, place), _displaced(masks, strong, entry, place)
 
     def _surroundings(
-        self, features: Tensor, masks: Tensor, distance: Tensor
+        self, features: Tensor, masks: Tensor, distance: Tensor, whole: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What is around every other pixel: what the network says of the strands there, and of nothing else, so that no
         other part changes them; how near an outline is, from 0 to 1; and how far away the strands are."""
-        sigma = _AROUND * features.shape[-1] / 2
+        sigma = _AROUND * whole / 2
         share = (masks[:, 1:] * self.frayed[:, None, None]).sum(1, keepdim=True)
         maps = torch.cat([features * share, distance * share, share], 1)
         width = features.shape[1]

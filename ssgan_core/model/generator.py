@@ -14,27 +14,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssgan_core.cameras import RADIUS, label
+from ssgan_core.cameras import FOCAL, RADIUS, label
 from ssgan_core.config import ModelConfig, config_to_json
 from ssgan_core.layers import PartStyles, resize_bilinear
 from ssgan_core.model.background import BackgroundGenerator
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.composition import compose
+from ssgan_core.model.crops import Crop
 from ssgan_core.model.details import SurfaceDetails, mean_distance, seen_surface
 from ssgan_core.model.fringes import Fringes
-from ssgan_core.model.geometry import depth_bounds, loosened, part_dome
+from ssgan_core.model.geometry import depth_bounds, loosened, part_dome, texel_centres
 from ssgan_core.model.mapping import Mapping
 from ssgan_core.model.noise import OrientedNoise
 from ssgan_core.model.part_generators import PartGenerators
 from ssgan_core.model.see_through import seen_through
 from ssgan_core.model.upsampler import Upsampler, upsample_masks
 from ssgan_core.parts import FRAYED, GRAINED, TEXTURED, PartSchema
-from ssgan_core.rendering.rays import Rays, camera_rays
+from ssgan_core.rendering.rays import Rays, camera_rays, project
 from ssgan_core.rendering.render import Rendering, render
 
 # A pore or a hair of a brow has no course to follow.
 _GRAIN_OCTAVES = 2
 _GRAIN_DIRECTIONS = 12
+# Of a picture's side, how far beside a view lies what its rays may meet: shells are thick.
+_AROUND_VIEW = 0.08
+_TEXELS_A_LOOK = 4
 
 
 @dataclass(frozen=True)
@@ -188,24 +192,55 @@ class Generator(nn.Module):
         parts = len(self.schema.foreground)
         return Codes(w, w[:, None].expand(-1, parts, -1), w[:, None].expand(-1, parts + 1, -1))
 
-    def part_maps(self, codes: Codes) -> PartMaps:
-        """The portrait's sheets and background; independent of any camera."""
-        sheets = self.parts(codes)
-        depth = sheets.relative_depth
-        if self.has_depth:
-            skin, others = depth.tensor_split([self.config.sheets], dim=1)
-            skin = resize_bilinear(self.dome[None, :1], self.part_side) + skin
-            depth = torch.cat([skin, skin[:, :1] + others], dim=1)
+    def part_maps(self, codes: Codes, views: Tensor | None = None) -> PartMaps:
+        """The portrait's sheets and background; independent of any camera.
+
+        Args:
+            views: [B * n, 25] the only cameras that will look at them, n at each of the B portraits; what none of them
+                sees need not be computed. None: any may.
+        """
+
+        def in_view(relative_depth: Tensor) -> Tensor:
+            assert views is not None
+            cameras = views.unflatten(0, (len(relative_depth), -1))
+            depth = self._world_depth(relative_depth)
+            return torch.stack([self._in_view(depth, some) for some in cameras.unbind(1)]).any(0)
+
+        sheets = self.parts(codes, None if views is None else in_view)
         return PartMaps(
             sheets.features,
             sheets.relative_depth,
-            depth,
+            self._world_depth(sheets.relative_depth),
             sheets.optical_depth,
             self.background(codes.texture[:, 0]),
             sheets.veil,
         )
 
-    def render(self, maps: PartMaps, labels: Tensor, render_resolution: int | None = None) -> Output:
+    def _world_depth(self, relative_depth: Tensor) -> Tensor:
+        """World z [B, L, S, S] of sheets with relative depths [B, L, S, S]."""
+        if not self.has_depth:
+            return relative_depth
+        skin, others = relative_depth.tensor_split([self.config.sheets], dim=1)
+        skin = resize_bilinear(self.dome[None, :1], self.part_side) + skin
+        return torch.cat([skin, skin[:, :1] + others], dim=1)
+
+    def _in_view(self, depth: Tensor, labels: Tensor) -> Tensor:
+        """Which texels of sheets at world z [B, L, S, S] cameras [B, 25] see, or see around: bool. Depth is smooth: of
+        several texels in a row one is looked at."""
+        size = depth.shape[-1]
+        centres = [texel_centres(tuple(window), size) for window in self.windows.tolist()]
+        x, y = (torch.stack(numbers).to(depth).expand_as(depth) for numbers in zip(*centres, strict=True))
+        points = torch.stack([x, y, depth], -1)[:, :, ::_TEXELS_A_LOOK, ::_TEXELS_A_LOOK]
+        place = project(points.flatten(1, -2), labels)
+        margin = _AROUND_VIEW * labels[:, 16, None, None] / FOCAL
+        inside = ((place > -margin) & (place < 1 + margin)).all(-1).view(points.shape[:-1])
+        for dim in (2, 3):
+            inside = inside.repeat_interleave(_TEXELS_A_LOOK, dim).narrow(dim, 0, size)
+        return inside
+
+    def render(
+        self, maps: PartMaps, labels: Tensor, render_resolution: int | None = None, crop: Crop | None = None
+    ) -> Output:
         """Look at the maps from cameras.
 
         Args:
@@ -213,9 +248,14 @@ class Generator(nn.Module):
             labels: [B, 25] cameras (see ssgan_core.cameras); without lifting they change nothing.
             render_resolution: side R of the rendered features, with a ray each; the configured one, rendered with
                 `render_side` rays a side, if not given. The image is larger by the configured factor.
+            crop: draw these squares of the pictures alone; it needs lifting.
         """
         size = render_resolution or self.config.render_resolution
-        rays = render_resolution or self.render_side
+        rays, whole = render_resolution or self.render_side, size
+        behind = maps.background
+        if crop is not None:
+            size = rays = crop.side
+            behind, labels = crop.cut(resize_bilinear(behind, crop.whole)), crop.labels(labels)
         scale = self.config.resolution // self.config.render_resolution
         # Geometry and sums along rays stay in fp32, whatever the networks compute in.
         with torch.autocast(labels.device.type, enabled=False):
@@ -224,17 +264,17 @@ class Generator(nn.Module):
             else:
                 features, masks, depth = compose(maps.features, maps.optical_depth, rays)
                 background = masks[:, :1]
-            features = features + background * resize_bilinear(maps.background.float(), rays)
+            features = features + background * resize_bilinear(behind.float(), rays)
             features, masks, depth = (resize_bilinear(picture, size) for picture in (features, masks, depth))
             seen_by, distance = labels, mean_distance(depth, 1 - masks[:, :1])
             if not self.has_depth:  # surfaces lie in the plane of the picture
                 seen_by, distance = self.frontal.expand(len(depth), -1), torch.full_like(depth, RADIUS)
             enlarged, frayed = None, masks
             if self.fringes is not None:
-                enlarged, frayed = self.fringes(seen_by, features, masks, distance)
+                enlarged, frayed = self.fringes(seen_by, features, masks, distance, whole)
             mask = upsample_masks(frayed, size * scale)
             painted = [details for details in (self.details, self.grain) if details is not None]
-            surface = seen_surface(seen_by, distance, mask[:, 1:]) if painted else None
+            surface = seen_surface(seen_by, distance, mask[:, 1:], whole * scale) if painted else None
         image, last = self.upsampler(features, enlarged)
         for details in painted:
             assert surface is not None

@@ -24,6 +24,7 @@ before and behind what they see.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -38,6 +39,7 @@ from ssgan_core.model.texels import CodedLayer, applied, as_maps, each, marked_r
 from ssgan_core.parts import SEEN_THROUGH, PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
+_FINE_GAIN = 4.0  # from zero, to be learnt as quickly as what is known already
 _DEPTH_FREQUENCIES = 12
 _DEPTH_HIGHEST = 2.5  # cycles across a window
 _FAINTEST = -9.2  # log-odds of being seen, 1e-4, below which a sheet is left out
@@ -117,7 +119,9 @@ class PartGenerators(nn.Module):
             fine = fourier_features(
                 config.paint_frequencies, config.highest_paint_frequency, config.highest_frequency
             )
-            self.to_fine = PartLinear(count, codes, 2 * len(fine) + 2, width, demodulate=False)
+            self.to_fine = PartLinear(
+                count, codes, 2 * len(fine) + 2, width, demodulate=False, gain=_FINE_GAIN
+            )
             nn.init.zeros_(self.to_fine.weight)
         self.register_buffer("fine_waves", fine)
         self.register_buffer("depth_waves", fourier_features(_DEPTH_FREQUENCIES, _DEPTH_HIGHEST))
@@ -167,13 +171,22 @@ class PartGenerators(nn.Module):
             log_odds = log_odds.repeat_interleave(self.sheets, dim=0)
         self.layout_prior.copy_(log_odds)
 
-    def forward(self, codes: Codes) -> Sheets:
+    def forward(self, codes: Codes, in_view: Callable[[Tensor], Tensor] | None = None) -> Sheets:
+        """Sheets of B portraits.
+
+        Args:
+            in_view: from relative depths [B, L, S, S] to the texels [B, L, S, S], bool, that anyone will look at; the
+                rest may be left out. None: all.
+        """
         shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
         base = codes.base[:, None].expand(-1, shape.shape[1], -1)
         base, shape, texture = (code[..., : self.code_width].float() for code in (base, shape, texture))
         stacks = self._stacks(base, shape, texture)
         position = position_code(self.waves, self.size)
-        seen = self._seen(position, stacks) if self._may_leave_out(position.device) else None
+        seen, relative_depth = None, None
+        if self._may_leave_out(position.device):
+            relative_depth = self._relative_depth(len(shape), None, stacks.depth)
+            seen = self._seen(position, stacks, None if in_view is None else in_view(relative_depth.detach()))
         said = self._everywhere(position, stacks) if seen is None else self._where(seen, position, stacks)
 
         log_odds = self._log_odds(as_maps(said.opacity, self.size)[:, :, 0], self._prior())
@@ -181,7 +194,8 @@ class PartGenerators(nn.Module):
         veils = optical_depth
         if said.clearness is not None:
             veils = veil(optical_depth, as_maps(said.clearness, self.size)[:, :, 0], self.clear)
-        relative_depth = self._relative_depth(said, stacks.depth)
+        if relative_depth is None:
+            relative_depth = self._relative_depth(len(shape), said.trunk, stacks.depth)
         return Sheets(as_maps(said.features, self.size), relative_depth, optical_depth, veils)
 
     def _stacks(self, base: Tensor, shape: Tensor, texture: Tensor) -> _Stacks:
@@ -248,8 +262,11 @@ class PartGenerators(nn.Module):
             return _Said(opacity, spread(each(stacks.features, painted), seen, 0.0), clearness, None)
 
     @torch.no_grad()
-    def _seen(self, position: Tensor, stacks: _Stacks) -> Tensor | None:
+    def _seen(self, position: Tensor, stacks: _Stacks, in_view: Tensor | None) -> Tensor | None:
         """Where each sheet may be seen [B, L, S, S], bool, or None if that is most of the maps.
+
+        Args:
+            in_view: [B, L, S, S] bool, where anyone looks; None: everywhere.
 
         Every other texel in both directions is asked first, then all that lie around those that are seen at all, then
         what lies around these. Neighbours of what is seen count as seen, as the renderer interpolates between them.
@@ -257,9 +274,15 @@ class PartGenerators(nn.Module):
         layers = stacks.trunk + stacks.opacity
         with torch.autocast(position.device.type, enabled=False):
             coarse = position.view(self.size, self.size, -1)[::2, ::2]
-            logit = applied(layers, coarse.flatten(0, 1)).unflatten(2, coarse.shape[:2])[..., 0]
+            if in_view is None:
+                logit = applied(layers, coarse.flatten(0, 1))
+            else:
+                where = dilate(in_view, 1)[:, :, ::2, ::2]
+                logit = spread(each(layers, marked_rows(coarse.flatten(0, 1), where)), where, -torch.inf)
+            logit = logit.unflatten(2, coarse.shape[:2])[..., 0]
             wanted = dilate(_visible(self._log_odds(logit, self._prior()[:, :, ::2, ::2])), 1)
             wanted = wanted.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, : self.size, : self.size]
+            wanted = wanted if in_view is None else wanted & in_view
             known = torch.zeros_like(wanted)
             visible = torch.zeros_like(wanted)
             while wanted.float().mean() <= _MOST_SEEN and (unknown := wanted & ~known).any():
@@ -268,13 +291,14 @@ class PartGenerators(nn.Module):
                 visible |= _visible(self._log_odds(logit, self._prior()))
                 known |= unknown
                 wanted = dilate(visible, 1)
+                wanted = wanted if in_view is None else wanted & in_view
         return wanted if wanted.float().mean() <= _MOST_SEEN else None
 
-    def _relative_depth(self, said: _Said, layers: list[CodedLayer]) -> Tensor:
-        """[B, L, S, S], world units."""
+    def _relative_depth(self, batch: int, trunk: Tensor | None, layers: list[CodedLayer]) -> Tensor:
+        """[B, L, S, S], world units; of the trunk where depth has none of its own."""
         if self.to_depth is None:
-            return torch.zeros(*said.opacity.shape[:2], self.size, self.size, device=said.opacity.device)
-        x = said.trunk if self.depth_layers is None else position_code(self.depth_waves, self.size)
+            return self.depth_start.new_zeros(batch, len(self.depth_start), self.size, self.size)
+        x = trunk if self.depth_layers is None else position_code(self.depth_waves, self.size)
         assert x is not None  # nothing is left out where depth comes from the trunk
         offset = torch.tanh(as_maps(applied(layers, x), self.size)[:, :, 0].float())
         return self.depth_start[:, None, None] + self.depth_bound[:, None, None] * offset

@@ -59,3 +59,10 @@ def camera_rays(labels: Tensor, resolution: int) -> Rays:
     in_camera = torch.nn.functional.normalize(torch.stack([x, y, torch.ones_like(x)], dim=-1), dim=-1)
     directions = in_camera @ rotation.transpose(1, 2)
     return Rays(position[:, None].expand_as(directions), directions, rotation[:, :, 2])
+
+
+def project(points: Tensor, labels: Tensor) -> Tensor:
+    """Where cameras [B, 25] see world points [B, N, 3]: [B, N, 2] in picture sides, x right and y down."""
+    pose, matrix = labels[:, :16].unflatten(1, (4, 4)), labels[:, 16:].unflatten(1, (3, 3))
+    in_camera = (points - pose[:, None, :3, 3]) @ pose[:, :3, :3]
+    return (in_camera / in_camera[..., 2:]) @ matrix[:, :2].transpose(1, 2)

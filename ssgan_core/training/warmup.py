@@ -25,6 +25,7 @@ from ssgan_core.model.critic import Critic, Pair
 from ssgan_core.model.generator import Output
 from ssgan_core.model.traits import KNOTS
 from ssgan_core.training.backdrops import Backdrops
+from ssgan_core.training.crops import around_parts, cropped
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
@@ -41,6 +42,10 @@ _WEIGHTS = {
 _UNTOLD = ("background", "hair")
 _COARSE_SIDE = 16
 _FRINGE = 1 / 64  # of a side: how far around hair single strands may lie
+# Small parts whose every line codes tell: contrast that is right and in the wrong place made plates with dark rims of
+# brows, and irises black. So textures count less there, and a little around.
+_LINES = ("eyes", "brows")
+_LINES_WEIGHT = 0.15
 _BACKDROP_SIDE = 64  # nothing behind heads is in focus
 # Most of an error is fine, and drowns what colour a region has.
 _COARSE_WEIGHT = 4.0
@@ -99,6 +104,8 @@ class Warmup:
         names = phases.generator.schema.names
         untold = [names.index(name) for name in _UNTOLD if name in names]
         self.untold = torch.tensor(untold, dtype=torch.uint8, device=phases.device)
+        lines = [names.index(name) for name in _LINES if name in names]
+        self.lines = torch.tensor(lines, dtype=torch.uint8, device=phases.device)
         fringes = phases.generator.fringes
         self.frayed = None if fringes is None else (fringes.frayed.nonzero()[:, 0] + 1).to(torch.uint8)
         self.texture_weight = phases.config.training.texture_weight
@@ -108,10 +115,18 @@ class Warmup:
         """Draw the batch's heads, and compare them with the truth."""
         phases = self.phases
         views = 1 if self.pose else batch.views_a_head()
+        crop, shown = None, batch
+        if phases.config.training.crop < 1:
+            crop = around_parts(
+                batch.masks, phases.config.crop_side, phases.config.model.render_resolution, rng
+            )
+            shown = cropped(batch, crop)
         with phases.autocast():
-            maps = phases.generator.part_maps(self.codes(batch, views, rng))
-            output = phases.generator.render(maps.repeated(views), batch.labels)
-        terms = self.losses(output, batch)
+            maps = phases.generator.part_maps(
+                self.codes(batch, views, rng), None if crop is None else shown.labels
+            )
+            output = phases.generator.render(maps.repeated(views), batch.labels, crop=crop)
+        terms = self.losses(output, shown)
         terms["curvature"] = phases.curvature(maps)
         loss = (
             _weighted(terms)
@@ -121,7 +136,7 @@ class Warmup:
         pair = None
         if self.critic is not None:
             with phases.autocast():
-                pair = self.critic.look(output.image, batch.normalised_images())
+                pair = self.critic.look(output.image, shown.normalised_images())
                 terms["warmup_critic"] = self.critic.generator_loss(pair)
             loss = loss + phases.config.training.critic_weight * terms["warmup_critic"]
         return Reconstruction(terms, loss, output, pair)
@@ -193,7 +208,8 @@ class Warmup:
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Class-balanced mask cross-entropy, premultiplied depth L1, and the pictures' losses."""
-        size, side = output.low_mask.shape[-1], self.phases.generator.render_side
+        size = output.low_mask.shape[-1]
+        side = min(size, self.phases.generator.render_side)
         truth = losses.real_mask_channels(batch.masks, output.low_mask.shape[1], size, 0.0)
         truth = losses.with_fewer_rays(truth, side)
         balance = self.balance[:, None, None]
@@ -213,22 +229,34 @@ class Warmup:
         they are drawn, nor of the background."""
         told = ~torch.isin(masks, self.untold)
         if self.frayed is not None:
-            told &= ~dilate(torch.isin(masks, self.frayed), round(_FRINGE * masks.shape[-1]))
+            told &= ~dilate(
+                torch.isin(masks, self.frayed), round(_FRINGE * self.phases.config.model.resolution)
+            )
         return told[:, None].float()
+
+    def _texture_weights(self, masks: Tensor) -> Tensor:
+        """How much textures count where [B, 1, H, W]."""
+        lines = dilate(torch.isin(masks, self.lines), round(_FRINGE * self.phases.config.model.resolution))
+        return torch.where(lines, _LINES_WEIGHT, 1.0)[:, None]
 
     def _picture_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """L1, square and gradients' L1 of the pictures' errors, sums over both sizes; and the textures' distance."""
         images, size = batch.normalised_images(), output.low_image.shape[-1]
-        low = losses.with_fewer_rays(box_average(images, size), self.phases.generator.render_side)
+        low = losses.with_fewer_rays(box_average(images, size), min(size, self.phases.generator.render_side))
         errors = [output.image - images, output.low_image - low]
         coarse, texture = [], {}
         if self.texture_weight:
             told = self._told(batch.masks)
-            coarse = [area_average(error, min(_COARSE_SIDE, size)) for error in errors]
+            cells = round(_COARSE_SIDE * images.shape[-1] / self.phases.config.model.resolution)
+            coarse = [area_average(error, min(max(cells, 1), size)) for error in errors]
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
             sides = [images.shape[-1] >> octave for octave in range(_TEXTURE_OCTAVES)]
+            weights = self._texture_weights(batch.masks)
             texture["warmup_texture"] = torch.stack(
-                [losses.texture_distance(box_average(output.image, n), box_average(images, n)) for n in sides]
+                [
+                    losses.texture_distance(*(box_average(x, n) for x in (output.image, images, weights)))
+                    for n in sides
+                ]
             ).sum()
         return _error_terms(errors, coarse) | texture
 

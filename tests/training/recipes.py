@@ -1,8 +1,12 @@
-"""The smallest recipe that has everything, and the order that data are usually shown in."""
+"""The smallest recipe that has everything, its networks, and the order that data are usually shown in."""
+
+import torch
 
 from ssgan_core.config import Config, config_from_json
+from ssgan_core.parts import PORTRAIT
 from ssgan_core.training.data import Examples, StoredPortraits
 from ssgan_core.training.order import ShuffledOrder
+from ssgan_core.training.state import TrainingState
 
 MODEL = {
     "resolution": 16, "render_resolution": 8, "part_resolution": 8, "latent": 16, "part_width": 8, "features": 4,
@@ -26,3 +30,8 @@ def recipe(augmentation: dict | None = None, model: dict | None = None, **traini
 
 def shuffled(portraits: StoredPortraits, seed: int, mirror: bool) -> Examples:
     return Examples(portraits, ShuffledOrder(portraits.shown, seed, mirror))
+
+
+def networks(config):
+    state = TrainingState.create(config, PORTRAIT, torch.device("cpu"))
+    return state.generator, state.discriminator

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from recipes import recipe
+from recipes import networks, recipe
 
 from ssgan_core import losses
 from ssgan_core.layers import box_average, resize_bilinear
@@ -14,7 +14,6 @@ from ssgan_core.training.facts import gather_facts
 from ssgan_core.training.loop import train
 from ssgan_core.training.origin import FromModel
 from ssgan_core.training.phases import Phases
-from ssgan_core.training.state import TrainingState
 from ssgan_core.training.warmup import Warmup
 
 CPU = torch.device("cpu")
@@ -28,11 +27,11 @@ def rendered(monkeypatch):
     seen = {True: [], False: []}
     honest = Generator.render
 
-    def noting(self, maps, *arguments):
+    def noting(self, maps, *arguments, **options):
         sides = self.render_side, maps.depth.shape[-1]
         if sides not in seen[self.training]:
             seen[self.training].append(sides)
-        return honest(self, maps, *arguments)
+        return honest(self, maps, *arguments, **options)
 
     monkeypatch.setattr(Generator, "render", noting)
     return seen
@@ -54,11 +53,6 @@ def test_growth_goes_on_from_the_weights_age(heads, tmp_path, rendered):
     origin = FromModel.open(tmp_path / "first")
     train(heads, config, tmp_path / "second", device=CPU, origin=origin)
     assert rendered[True] == [(8, 16), (16, 24)]
-
-
-def networks(config):
-    state = TrainingState.create(config, PORTRAIT, CPU)
-    return state.generator, state.discriminator
 
 
 @pytest.fixture
@@ -138,6 +132,21 @@ def test_single_strands_may_lie_around_hair_where_they_are_drawn(heads, fringes,
     told = warmup._told(ids)[0, 0]
     assert told[:, : 64 - reach].all()
     assert not told[:, 64 - reach :].any()
+
+
+def test_textures_count_less_where_codes_tell_every_line(heads):
+    config = recipe(model={"resolution": 128, "render_resolution": 64}, texture_weight=1.0, truth_kimg=1.0)
+    phases = Phases(config, *networks(config), True, CPU)
+    warmup = Warmup(phases, 1, torch.full((13,), 0.1), torch.from_numpy(heads.labels))
+    ids = torch.ones(1, 128, 128, dtype=torch.uint8)
+    ids[:, 40:50, 40:60] = PORTRAIT.names.index("brows")
+    ids[:, 100:, 40:60] = PORTRAIT.names.index("hair")
+    weights = warmup._texture_weights(ids)
+    assert weights.shape == (1, 1, 128, 128)
+    less = torch.zeros(128, 128, dtype=torch.bool)
+    less[38:52, 38:62] = True  # a 64th of the side around
+    assert weights[0, 0, less].unique().tolist() == pytest.approx([0.15])
+    assert (weights[0, 0, ~less] == 1).all()
 
 
 def test_rare_parts_weigh_more_and_are_not_drawn_larger(heads):
