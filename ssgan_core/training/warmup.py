@@ -43,7 +43,7 @@ _UNTOLD = ("background", "hair")
 _COARSE_SIDE = 16
 _FRINGE = 1 / 64  # of a side: how far around hair single strands may lie
 # Small parts whose every line codes tell: contrast that is right and in the wrong place made plates with dark rims of
-# brows, and irises black. So textures count less there, and a little around.
+# brows, and irises black. So textures count less there, and a little around, and the critic teaches nothing.
 _LINES = ("eyes", "brows")
 _LINES_WEIGHT = 0.15
 _BACKDROP_SIDE = 64  # nothing behind heads is in focus
@@ -136,7 +136,8 @@ class Warmup:
         pair = None
         if self.critic is not None:
             with phases.autocast():
-                pair = self.critic.look(output.image, shown.normalised_images())
+                judged = self._but_lines(output.image, shown.masks)
+                pair = self.critic.look(judged, shown.normalised_images())
                 terms["warmup_critic"] = self.critic.generator_loss(pair)
             loss = loss + phases.config.training.critic_weight * terms["warmup_critic"]
         return Reconstruction(terms, loss, output, pair)
@@ -234,10 +235,14 @@ class Warmup:
             )
         return told[:, None].float()
 
-    def _texture_weights(self, masks: Tensor) -> Tensor:
-        """How much textures count where [B, 1, H, W]."""
-        lines = dilate(torch.isin(masks, self.lines), round(_FRINGE * self.phases.config.model.resolution))
-        return torch.where(lines, _LINES_WEIGHT, 1.0)[:, None]
+    def _around_lines(self, masks: Tensor) -> Tensor:
+        """Where codes tell every line [B, 1, H, W], bool."""
+        reach = round(_FRINGE * self.phases.config.model.resolution)
+        return dilate(torch.isin(masks, self.lines), reach)[:, None]
+
+    def _but_lines(self, image: Tensor, masks: Tensor) -> Tensor:
+        """The image, whose pixels learn nothing where codes tell every line."""
+        return torch.where(self._around_lines(masks), image.detach(), image)
 
     def _picture_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """L1, square and gradients' L1 of the pictures' errors, sums over both sizes; and the textures' distance."""
@@ -251,7 +256,7 @@ class Warmup:
             coarse = [area_average(error, min(max(cells, 1), size)) for error in errors]
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
             sides = [images.shape[-1] >> octave for octave in range(_TEXTURE_OCTAVES)]
-            weights = self._texture_weights(batch.masks)
+            weights = torch.where(self._around_lines(batch.masks), _LINES_WEIGHT, 1.0)
             texture["warmup_texture"] = torch.stack(
                 [
                     losses.texture_distance(*(box_average(x, n) for x in (output.image, images, weights)))
