@@ -265,11 +265,11 @@ class PartGenerators(nn.Module):
     def _seen(self, position: Tensor, stacks: _Stacks, in_view: Tensor | None) -> Tensor | None:
         """Where each sheet may be seen [B, L, S, S], bool, or None if that is most of the maps.
 
-        Args:
-            in_view: [B, L, S, S] bool, where anyone looks; None: everywhere.
-
         Every other texel in both directions is asked first, then all that lie around those that are seen at all, then
         what lies around these. Neighbours of what is seen count as seen, as the renderer interpolates between them.
+
+        Args:
+            in_view: [B, L, S, S] bool, where anyone looks; None: everywhere.
         """
         layers = stacks.trunk + stacks.opacity
         with torch.autocast(position.device.type, enabled=False):

@@ -41,9 +41,9 @@ _WEIGHTS = {
 # than none: with training.texture_weight errors count there at this side, finer ones in their texture.
 _UNTOLD = ("background", "hair")
 _COARSE_SIDE = 16
-_FRINGE = 1 / 64  # of a side: how far around hair single strands may lie
+_FRINGE = 1 / 64  # of a side: how far around hair single strands may lie, and lashes around eyes
 # Small parts whose every line codes tell: contrast that is right and in the wrong place made plates with dark rims of
-# brows, and irises black. So textures count less there, and a little around, and the critic teaches nothing.
+# brows, and irises black. So textures count less there, and as far around, and the critic teaches nothing.
 _LINES = ("eyes", "brows")
 _LINES_WEIGHT = 0.15
 _BACKDROP_SIDE = 64  # nothing behind heads is in focus
