@@ -42,7 +42,7 @@ class ModelConfig:
         highest_frequency: the highest of them, cycles across a window; at most part_resolution / 2.
         paint_frequencies: Fourier frequencies beyond these that features alone are made of, not opacity or depth: what
             is painted on a surface may be finer than its outlines. 0 = none.
-        highest_paint_frequency: the highest of them, in the same terms.
+        highest_paint_frequency: the highest of them, likewise. Maps with fewer texels than two a wave go without.
         detail_octaves: octaves of frequencies, from 0.4 cycles a pixel of the image downwards, in which details are
             painted on surfaces (see model.details): hair, fabric. Opacity and depth never hold them.
         detail_directions: directions in every octave; a strand is about a third as many waves long.
@@ -143,9 +143,8 @@ class ModelConfig:
             f"model.paint_frequencies must lie between 0 and 4096, got {self.paint_frequencies}",
         )
         _require(
-            not self.paint_frequencies
-            or self.highest_frequency < self.highest_paint_frequency <= self.part_resolution / 2,
-            "model.highest_paint_frequency must be more than model.highest_frequency, and at most part_resolution / 2, "
+            not self.paint_frequencies or self.highest_frequency < self.highest_paint_frequency <= 2048,
+            "model.highest_paint_frequency must be more than model.highest_frequency, and at most 2048, "
             f"got {self.highest_paint_frequency}",
         )
         _require(
@@ -199,11 +198,6 @@ class ModelConfig:
             "model.fringes needs model.detail_octaves, and model.resolution larger than model.render_resolution, "
             "and hair that is a part of its own: model.parts=all",
         )
-
-    @property
-    def finest_wave(self) -> float:
-        """The highest frequency of the parts' maps, cycles across a window."""
-        return self.highest_paint_frequency if self.paint_frequencies else self.highest_frequency
 
     @property
     def code_width(self) -> int:
@@ -298,7 +292,7 @@ class TrainingConfig:
         render_start: side of the rays cast at first; their pictures are brought to model.render_resolution
             bilinearly. 0 casts all rays from the start.
         render_kimg: images over which it grows to model.render_resolution.
-        part_start: side of the parts' maps at first, at least twice the highest of their frequencies. 0 takes
+        part_start: side of the parts' maps at first, at least twice model.highest_frequency. 0 takes
             model.part_resolution from the start.
         part_kimg: images over which it grows to model.part_resolution.
     """
@@ -497,7 +491,7 @@ class Config:
         self._check_crop()
         self._check_start("render", 8)
         # Fewer texels than two a cycle could not hold what the position code says.
-        self._check_start("part", max(8, math.ceil(2 * self.model.finest_wave)))
+        self._check_start("part", max(8, math.ceil(2 * self.model.highest_frequency)))
         # Relativistic logits mean something only against one another, so their sign tells nothing.
         _require(
             self.training.loss == "logistic" or self.augmentation.mode != "adaptive",

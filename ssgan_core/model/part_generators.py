@@ -238,7 +238,7 @@ class PartGenerators(nn.Module):
         x = applied(stacks.trunk, position)
         painted = x
         if self.fine_waves is not None:
-            painted = x + applied(stacks.fine, position_code(self.fine_waves, self.size))
+            painted = x + applied(stacks.fine, self._fine_position(self.fine_waves))
         painted = applied(stacks.painting, painted)
         clearness = applied(stacks.clearness, painted[:, self.clear]) if stacks.clearness else None
         return _Said(applied(stacks.opacity, x), applied(stacks.features, painted), clearness, x)
@@ -250,7 +250,7 @@ class PartGenerators(nn.Module):
             x = each(stacks.trunk, marked_rows(position, seen))
             painted = x
             if self.fine_waves is not None:
-                fine = each(stacks.fine, marked_rows(position_code(self.fine_waves, self.size), seen))
+                fine = each(stacks.fine, marked_rows(self._fine_position(self.fine_waves), seen))
                 painted = [a + b for a, b in zip(x, fine, strict=True)]
             painted = each(stacks.painting, painted)
             clearness = None
@@ -260,6 +260,11 @@ class PartGenerators(nn.Module):
                 clearness = spread(each(stacks.clearness, clear), seen[:, self.clear], 0.0)
             opacity = spread(each(stacks.opacity, x), seen, -torch.inf)
             return _Said(opacity, spread(each(stacks.features, painted), seen, 0.0), clearness, None)
+
+    def _fine_position(self, waves: Tensor) -> Tensor:
+        """Position code of the waves that texels do not alias; zero for the others."""
+        heard = (waves.norm(dim=1) <= self.size / 2).to(waves)
+        return position_code(waves, self.size) * torch.cat([heard, heard, heard.new_ones(2)])
 
     @torch.no_grad()
     def _seen(self, position: Tensor, stacks: _Stacks, in_view: Tensor | None) -> Tensor | None:

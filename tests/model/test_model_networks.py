@@ -101,6 +101,23 @@ def test_fine_positions_are_painted_and_move_no_geometry(networks):
     assert torch.equal(other[:, rest], after.features[:, rest])
 
 
+def test_coarser_maps_go_without_waves_that_they_would_alias():
+    torch.manual_seed(0)
+    fine = PartGenerators(replace(TINY, **FINE), PORTRAIT).eval().requires_grad_(False)
+    fine.to_fine.weight.normal_()
+    lengths = fine.fine_waves.norm(dim=1)  # 4 to 6 cycles a window; 10 texels hold five
+    aliased = lengths > 5
+    assert 0 < aliased.sum() < len(lengths)
+    fine.size = 10
+    before = fine(random_codes(1)).features
+    fine.to_fine.weight[:, :, torch.cat([aliased, aliased]).nonzero()[:, 0]] = 0
+    assert torch.equal(fine(random_codes(1)).features, before)
+    fine.size = 12
+    restored = fine(random_codes(1)).features
+    fine.to_fine.weight.zero_()
+    assert not torch.allclose(fine(random_codes(1)).features, restored, atol=0.1)
+
+
 def in_a_corner(size: int, count: int) -> tuple[PartGenerators, PartGenerators]:
     """Networks whose first parts are likely in `count` x `count` texels alone and whose last is nowhere, and the same
     ones computing every texel."""

@@ -224,9 +224,8 @@ def test_a_model_of_smooth_outlines_begins_to_fray_them(begun, tmp_path):
 
 
 def test_a_model_begins_to_paint_finely_and_with_grain(begun, tmp_path):
-    finer = {"part_resolution": 16}
-    wanted = {**finer, "paint_frequencies": 3, "highest_paint_frequency": 5.0, "grain": True}
-    plain, state = fresh(finer), fresh(wanted)
+    wanted = {"paint_frequencies": 3, "highest_paint_frequency": 5.0, "grain": True}
+    plain, state = fresh(), fresh(wanted)
     FromModel.open(begun).fill(plain)
     FromModel.open(begun).fill(state)
     before, after = look(plain.generator), look(state.generator)
@@ -247,7 +246,7 @@ def test_a_model_begins_to_paint_finely_and_with_grain(begun, tmp_path):
     assert same.generator.grain.to_amplitudes.weight.eq(0.1).all()
     assert not larger.generator.grain.to_amplitudes.weight.any()
     with pytest.raises(SsganError, match=r"model\.paint_frequencies is 3 in .*, but 0 in the recipe"):
-        origin.fill(fresh({**finer, "grain": True}))
+        origin.fill(fresh({"grain": True}))
     with pytest.raises(SsganError, match=r"model\.grain is True in .*, but False"):
         origin.fill(fresh({**wanted, "grain": False}))
 
