@@ -229,8 +229,10 @@ class Generator(nn.Module):
         several texels in a row one is looked at."""
         size = depth.shape[-1]
         centres = [texel_centres(tuple(window), size) for window in self.windows.tolist()]
-        x, y = (torch.stack(numbers).to(depth).expand_as(depth) for numbers in zip(*centres, strict=True))
-        points = torch.stack([x, y, depth], -1)[:, :, ::_TEXELS_A_LOOK, ::_TEXELS_A_LOOK]
+        looked_at = (..., slice(None, None, _TEXELS_A_LOOK), slice(None, None, _TEXELS_A_LOOK))
+        depth = depth[looked_at]
+        x, y = (torch.stack(numbers)[looked_at].to(depth) for numbers in zip(*centres, strict=True))
+        points = torch.stack([x.expand_as(depth), y.expand_as(depth), depth], -1)
         place = project(points.flatten(1, -2), labels)
         margin = _AROUND_VIEW * labels[:, 16, None, None] / FOCAL
         inside = ((place > -margin) & (place < 1 + margin)).all(-1).view(points.shape[:-1])

@@ -108,6 +108,7 @@ class Warmup:
         self.lines = torch.tensor(lines, dtype=torch.uint8, device=phases.device)
         fringes = phases.generator.fringes
         self.frayed = None if fringes is None else (fringes.frayed.nonzero()[:, 0] + 1).to(torch.uint8)
+        self.reach = round(_FRINGE * phases.config.model.resolution)
         self.texture_weight = phases.config.training.texture_weight
         self.balance = (balance / (balance * part_areas).sum()).to(phases.device)
 
@@ -230,15 +231,12 @@ class Warmup:
         they are drawn, nor of the background."""
         told = ~torch.isin(masks, self.untold)
         if self.frayed is not None:
-            told &= ~dilate(
-                torch.isin(masks, self.frayed), round(_FRINGE * self.phases.config.model.resolution)
-            )
+            told &= ~dilate(torch.isin(masks, self.frayed), self.reach)
         return told[:, None].float()
 
     def _around_lines(self, masks: Tensor) -> Tensor:
         """Where codes tell every line [B, 1, H, W], bool."""
-        reach = round(_FRINGE * self.phases.config.model.resolution)
-        return dilate(torch.isin(masks, self.lines), reach)[:, None]
+        return dilate(torch.isin(masks, self.lines), self.reach)[:, None]
 
     def _but_lines(self, image: Tensor, masks: Tensor) -> Tensor:
         """The image, whose pixels learn nothing where codes tell every line."""
