@@ -271,12 +271,14 @@ def fourier_features(frequencies: int, highest: float, lowest: float = 0.25) -> 
 
 
 def position_code(waves: Tensor, size: int) -> Tensor:
-    """Fourier position code [size * size, 2 F + 2] of texel centres; the first row is the window's +y edge.
-
-    The last two columns are x and y in [-1, 1].
-    """
+    """Fourier position code [size * size, 2 F + 2] of texel centres; the first row is the window's +y edge."""
     centres = ((torch.arange(size, device=waves.device, dtype=waves.dtype) + 0.5) / size) * 2 - 1
     y, x = torch.meshgrid(-centres, centres, indexing="ij")
-    points = torch.stack([x.flatten(), y.flatten()], dim=1)
-    phases = math.pi * (points @ waves.T)
-    return torch.cat([GAIN * phases.sin(), GAIN * phases.cos(), points], dim=1)
+    return place_code(waves, torch.stack([x.flatten(), y.flatten()], dim=1))
+
+
+def place_code(waves: Tensor, places: Tensor) -> Tensor:
+    """Fourier position code [..., 2 F + 2] of places [..., 2], x and y in [-1, 1] across the window. They are its last
+    two columns."""
+    phases = math.pi * (places @ waves.T)
+    return torch.cat([GAIN * phases.sin(), GAIN * phases.cos(), places], dim=-1)

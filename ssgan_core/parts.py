@@ -19,7 +19,7 @@ from ssgan_core.errors import SsganError
 # Half side of the rectangle of the x, y plane that part maps cover: 1.25 times the frontal frame
 # (0.317), so that shoulders and long hair are not cut at yaw 0.5.
 _HALF_WINDOW = 0.40
-_FULL_WINDOW = (-_HALF_WINDOW, -_HALF_WINDOW, _HALF_WINDOW, _HALF_WINDOW)
+HEAD_WINDOW = (-_HALF_WINDOW, -_HALF_WINDOW, _HALF_WINDOW, _HALF_WINDOW)
 
 # Public 19-class label orders. Left and right are the subject's.
 CELEBAMASK_HQ = (
@@ -69,7 +69,7 @@ class Part:
     colour: tuple[int, int, int]
     depth_start: float = 0.0
     depth_bound: float = 0.0
-    window: tuple[float, float, float, float] = _FULL_WINDOW
+    window: tuple[float, float, float, float] = HEAD_WINDOW
     mirror: str = ""
 
 

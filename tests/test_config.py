@@ -63,6 +63,8 @@ def test_overrides_win_and_numbers_with_exponents_are_numbers():
         ("training: {render_start: 128}", "lie between 8 and model.render_resolution 64, got 128"),
         ("training: {render_start: -8}", "lie between 8 and model.render_resolution 64, got -8"),
         ("training: {part_start: 16}", "lie between 24 and model.part_resolution 64, got 16"),
+        ("model: {frames: true}", "model.frames needs model.traits"),
+        ("model: {frames: true, traits: 3, parts: one}", "and model.parts=all"),
         ("model: {paint_frequencies: -1}", "model.paint_frequencies must lie between 0 and 4096, got -1"),
         (
             "model: {paint_frequencies: 8, highest_paint_frequency: 12.0}",

@@ -43,6 +43,8 @@ class ModelConfig:
         paint_frequencies: Fourier frequencies beyond these that features alone are made of, not opacity or depth: what
             is painted on a surface may be finer than its outlines. 0 = none.
         highest_paint_frequency: the highest of them, likewise. Maps with fewer texels than two a wave go without.
+        frames: shapes and paint are also told where texels lie on the mean head (see model.frames), and numbers of
+            sides are told as mirrored heads show them. It needs traits, and parts of their own.
         detail_octaves: octaves of frequencies, from 0.4 cycles a pixel of the image downwards, in which details are
             painted on surfaces (see model.details): hair, fabric. Opacity and depth never hold them.
         detail_directions: directions in every octave; a strand is about a third as many waves long.
@@ -86,6 +88,7 @@ class ModelConfig:
     highest_frequency: float = 12.0
     paint_frequencies: int = 0
     highest_paint_frequency: float = 40.0
+    frames: bool = False
     detail_octaves: int = 0
     detail_directions: int = 12
     grain: bool = False
@@ -146,6 +149,10 @@ class ModelConfig:
             not self.paint_frequencies or self.highest_frequency < self.highest_paint_frequency <= 2048,
             "model.highest_paint_frequency must be more than model.highest_frequency, and at most 2048, "
             f"got {self.highest_paint_frequency}",
+        )
+        _require(
+            not self.frames or (self.traits > 0 and self.parts == "all"),
+            "model.frames needs model.traits, which say how heads differ from the mean one, and model.parts=all",
         )
         _require(
             0 <= self.detail_octaves <= 4,
@@ -261,6 +268,8 @@ class TrainingConfig:
             how surely they are told apart is a loss with this weight. The critic learns at the discriminator's rate.
         keep_shapes: whether shapes and codes stay those of the first weights (--init), and how parts look is all that
             is learnt, on outlines as sharp as they are drawn (model.outline_sharpness).
+        keep_depths: whether codes, and how far in front parts lie, stay those of the first weights (--init); outlines
+            and looks are learnt.
         traits_alone: whether all weights stay those of the first weights (--init) but those that what codes tell beside
             w is multiplied with (model.traits, model.backdrop).
         crop: share of a picture's side that known heads are drawn and compared in during the warm-up: squares around
@@ -306,6 +315,7 @@ class TrainingConfig:
     texture_weight: float = 0.0
     critic_weight: float = 0.0
     keep_shapes: bool = False
+    keep_depths: bool = False
     traits_alone: bool = False
     crop: float = 1.0
     backdrop_alone: bool = False

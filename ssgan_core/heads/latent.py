@@ -73,29 +73,49 @@ class NumberLayout:
         quantiles: [N, knots] float32: the numbers at ranks from 0 to 1, less the population's mean, over its deviation.
         whitening: [N, N] float32: the product of a row of such numbers with it is uncorrelated over the population, and
             as near to them as can be. Red, green and blue rise together: without it, hues would hardly be told.
+        odd: [N] bool, of which a mirror changes the sign.
     """
 
     directions: np.ndarray
     quantiles: np.ndarray
     whitening: np.ndarray
+    odd: np.ndarray
 
 
 def number_layout(knots: int) -> NumberLayout:
     """All traits that are numbers, in the order of `traits`; colours as sRGB, as pictures hold them."""
-    population, people = _population(), _people()
-    directions, quantiles, columns = [], [], []
-    for trait, rows in _score_directions(population):
-        if trait.name in population.shares:
-            continue
-        values = np.array([getattr(person, trait.name) for person in people])
-        if trait.name.endswith(("_r", "_g", "_b")):
-            values = values ** (1 / 2.2)
-        values = (values - values.mean()) / values.std()
-        directions.append(rows[0])
-        quantiles.append(np.quantile(values, np.linspace(0, 1, knots)))
-        columns.append(values)
-    whitening = _whitening(np.stack(columns), _LEAST_VARIANCE_OF_NUMBERS)
-    return NumberLayout(*(np.array(x, np.float32) for x in (directions, quantiles, whitening)))
+    population, values = _population(), _numbers()
+    directions = [
+        rows[0] for trait, rows in _score_directions(population) if trait.name not in population.shares
+    ]
+    quantiles = np.quantile(values, np.linspace(0, 1, knots), axis=0).T
+    whitening = _whitening(values.T, _LEAST_VARIANCE_OF_NUMBERS)
+    told = (np.array(x, np.float32) for x in (directions, quantiles, whitening))
+    return NumberLayout(*told, odd_numbers())
+
+
+def odd_numbers() -> np.ndarray:
+    """[N] bool, of which numbers a mirror changes the sign; in the order of `traits`."""
+    return np.array([spec.metadata["odd"] for spec in traits() if "choices" not in spec.metadata])
+
+
+def population_numbers(count: int) -> tuple[tuple[Identity, ...], np.ndarray, np.ndarray]:
+    """So many people of the population, at most 2,000; their numbers [count, N], of mean 0 and variance 1 over the
+    population; and the whitening of `number_layout` [N, N]."""
+    values = _numbers()
+    return _people()[:count], values[:count], _whitening(values.T, _LEAST_VARIANCE_OF_NUMBERS)
+
+
+@lru_cache(maxsize=1)
+def _numbers() -> np.ndarray:
+    """All numbers of the population [people, N], less their means, over their deviations."""
+    columns = []
+    for trait in traits():
+        if "choices" not in trait.metadata:
+            column = np.array([getattr(person, trait.name) for person in _people()])
+            columns.append(column ** (1 / 2.2) if trait.name.endswith(("_r", "_g", "_b")) else column)
+    values = np.stack(columns, axis=1)
+    return (values - values.mean(axis=0)) / values.std(axis=0)
 
 
 @dataclass(frozen=True)

@@ -43,21 +43,20 @@ _IRIS_COLOURS = (
 )  # fmt: skip
 
 
-def _normal(mean: float, deviation: float) -> Any:
-    """A field drawn from a normal distribution, clipped at 2.2 standard deviations."""
-    return field(metadata={"mean": mean, "deviation": deviation, "normal": True})
+def _normal(mean: float, deviation: float, *, odd: bool = False) -> Any:
+    """A field drawn from a normal distribution, clipped at 2.2 deviations; `odd`: a mirror changes its sign."""
+    return field(metadata={"mean": mean, "deviation": deviation, "normal": True, "odd": odd})
 
 
-def _control(deviation: float, negative: str, positive: str, mean: float = 0.0) -> Any:
+def _control(deviation: float, negative: str, positive: str, mean: float = 0.0, *, odd: bool = False) -> Any:
     """A normal field whose sign chooses between two targets; "*-" stands for both sides."""
-    return field(
-        metadata={"mean": mean, "deviation": deviation, "normal": True, "targets": (negative, positive)}
-    )
+    numbers = {"mean": mean, "deviation": deviation, "normal": True, "odd": odd}
+    return field(metadata={**numbers, "targets": (negative, positive)})
 
 
-def _drawn() -> Any:
+def _drawn(*, odd: bool = False) -> Any:
     """A number that `sample_identity` draws by a rule of its own."""
-    return field(metadata={"drawn": True})
+    return field(metadata={"drawn": True, "odd": odd})
 
 
 def _choice(names: tuple[str, ...]) -> Any:
@@ -134,22 +133,22 @@ class Identity:
     ear_lobe: float = _control(0.225, "*-ear-lobe-decr", "*-ear-lobe-incr")
     neck_width: float = _control(0.158, "neck-scale-horiz-decr", "neck-scale-horiz-incr")
     # asymmetry
-    skew_jaw: float = _control(0.04, "asym-jaw-1-l", "asym-jaw-1-r")
-    skew_nose: float = _control(0.07, "asym-nose-2-l", "asym-nose-2-r")
-    skew_mouth: float = _control(0.06, "asym-mouth-2-l", "asym-mouth-2-r")
-    skew_brows: float = _control(0.12, "asym-brown-1-l", "asym-brown-1-r")
+    skew_jaw: float = _control(0.04, "asym-jaw-1-l", "asym-jaw-1-r", odd=True)
+    skew_nose: float = _control(0.07, "asym-nose-2-l", "asym-nose-2-r", odd=True)
+    skew_mouth: float = _control(0.06, "asym-mouth-2-l", "asym-mouth-2-r", odd=True)
+    skew_brows: float = _control(0.12, "asym-brown-1-l", "asym-brown-1-r", odd=True)
     # expression: shares of facial actions
     jaw_open: float = _drawn()
     smile: float = _drawn()
-    smirk: float = _normal(0.0, 0.10)  # positive: more of the smile on the subject's left
+    smirk: float = _normal(0.0, 0.10, odd=True)  # positive: more of the smile on the subject's left
     frown: float = _drawn()
     pucker: float = _drawn()
     brow_raise: float = _normal(0.0, 0.3)  # negative: lowered
     squint: float = _drawn()
     blink: float = _drawn()
-    gaze_yaw: float = _normal(0.0, 0.14)
+    gaze_yaw: float = _normal(0.0, 0.14, odd=True)
     gaze_pitch: float = _normal(0.0, 0.07)
-    body_yaw: float = _normal(0.0, 0.22)  # shoulders turned against the head
+    body_yaw: float = _normal(0.0, 0.22, odd=True)  # shoulders turned against the head
     body_pitch: float = _normal(0.0, 0.06)
     # eyes, skin, brows, beard
     iris_r: float = _drawn()
@@ -181,7 +180,7 @@ class Identity:
     hair_curl: float = _normal(1.0, 0.3)
     hair_frizz: float = _normal(1.0, 0.3)
     hairline: float = _normal(0.0, 0.010)  # world units upwards
-    hair_part: float = _drawn()  # x of the parting, world units
+    hair_part: float = _drawn(odd=True)  # x of the parting, world units
     hair_pattern: float = _drawn()  # which locks
     # clothes and accessories
     neckline: int = _choice(NECKLINES)
@@ -199,7 +198,7 @@ class Identity:
     hat_b: float = _drawn()
     earrings: int = _choice(EARRINGS)
     # light and background
-    light_yaw: float = _normal(0.0, 0.55)
+    light_yaw: float = _normal(0.0, 0.55, odd=True)
     light_pitch: float = _normal(0.55, 0.18)
     light_softness: float = _drawn()  # 0: a bare lamp, 1: nearly only sky
     light_warmth: float = _normal(0.0, 1.0)

@@ -114,7 +114,12 @@ class Generator(nn.Module):
         self.schema = schema.united() if config.parts == "one" else schema
         limits = loosened(self.schema) if config.depth_trunk == "shape" else self.schema
         self.mapping = Mapping(
-            config.latent, config.mapping_layers, config.choices, config.traits, config.backdrop
+            config.latent,
+            config.mapping_layers,
+            config.choices,
+            config.traits,
+            config.backdrop,
+            as_seen=config.frames,
         )
         self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)
@@ -161,6 +166,11 @@ class Generator(nn.Module):
         """Learn nothing from now on but how parts look: shapes and codes stay, and are drawn as in use."""
         self.mapping.requires_grad_(False)
         self.parts.keep_shapes()
+
+    def keep_depths(self) -> None:
+        """Learn no more of codes and depths."""
+        self.mapping.requires_grad_(False)
+        self.parts.keep_depths()
 
     def learn_traits_alone(self) -> None:
         """Learn nothing from now on but what codes tell beside w."""

@@ -23,17 +23,25 @@ class Mapping(nn.Module):
     Args:
         choices: options among which z chooses, told to the first layer beside z (see Choices); 0 = z alone.
         traits: numbers of a head that z holds (see Traits).
+        as_seen: whether these are told as the picture shows them, if it is mirrored.
         backdrop: how many of z's last numbers codes tell.
     """
 
     def __init__(
-        self, latent: int, layers: int, choices: int = 0, traits: int = 0, backdrop: int = 0
+        self,
+        latent: int,
+        layers: int,
+        choices: int = 0,
+        traits: int = 0,
+        backdrop: int = 0,
+        *,
+        as_seen: bool = False,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EqualLinear(latent, latent, lr_multiplier=_SPEED) for _ in range(layers))
         self.choices = Choices(choices, latent) if choices else None
         self.from_choices = EqualLinear(choices, latent, lr_multiplier=_SPEED) if choices else None
-        self.traits = Traits(traits, latent) if traits else None
+        self.traits = Traits(traits, latent, as_seen=as_seen) if traits else None
         self.backdrop = backdrop
         width = latent + traits + backdrop
         self.register_buffer("mean", torch.zeros(width))

@@ -3,16 +3,17 @@
 All K parts run side by side as one batched matrix product a layer (layers.PartLinear). The networks are
 pointwise in position, so they can be evaluated at any resolution. Information flows one way:
 
-    position -> [base code] -> [shape codes] -> opacity
-                                     |
-                                     +--------> [texture codes] -> features, clearness
-                                                       ^
-    position, high frequencies ------------------------+
+    position -> [base code] ---+--> [shape codes] -> opacity
+                               |           |
+    place on the mean head ----+           +--------> [texture codes] -> features, clearness
+    (shape codes)                                           ^
+    place, high frequencies --------------------------------+
     position, low frequencies -> [base code] -> [shape codes] -> relative depth
 
 Texture codes therefore cannot move geometry, and a part's codes reach no other part. What is painted may be finer than
-outlines: irises, creases and seams have positions of their own. The separate depth trunk sees low frequencies only:
-depth from the sharp shape trunk tears side views. Clearness is what glasses are asked for:
+outlines: irises, creases and seams have positions of their own. Both may be told where a texel lies on the mean head
+(see model.frames), which spares them to learn a line at every place where some head has it. The separate depth trunk
+sees low frequencies only: depth from the sharp shape trunk tears side views. Clearness is what glasses are asked for:
 how much of the colours behind them they let through, while their opacity says where they are.
 
 A part may have several sheets, each a network of its own that the part's codes modulate.
@@ -32,14 +33,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssgan_core.config import ModelConfig
-from ssgan_core.layers import PartLinear, dilate, fourier_features, part_stack, position_code, resize_bilinear
+from ssgan_core.layers import (
+    PartLinear,
+    dilate,
+    fourier_features,
+    part_stack,
+    place_code,
+    position_code,
+    resize_bilinear,
+)
 from ssgan_core.model.codes import Codes
+from ssgan_core.model.frames import Frames
 from ssgan_core.model.see_through import veil
-from ssgan_core.model.texels import CodedLayer, applied, as_maps, each, marked_rows, modulated, spread
+from ssgan_core.model.texels import (
+    CodedLayer,
+    applied,
+    as_maps,
+    each,
+    marked_of_each,
+    marked_rows,
+    modulated,
+    spread,
+    sums,
+)
 from ssgan_core.parts import SEEN_THROUGH, PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
-_FINE_GAIN = 4.0  # from zero, to be learnt as quickly as what is known already
+_LATER_GAIN = 4.0  # of layers that begin at zero, to be learnt as quickly as what is known already
 _DEPTH_FREQUENCIES = 12
 _DEPTH_HIGHEST = 2.5  # cycles across a window
 _FAINTEST = -9.2  # log-odds of being seen, 1e-4, below which a sheet is left out
@@ -66,10 +86,12 @@ class Sheets(NamedTuple):
 
 
 class _Stacks(NamedTuple):
-    """Layers with the codes that modulate them: from positions to the trunk, from there to opacity and, with fine
-    positions added, to paint; from the paint to features and clear sheets' clearness; to depth from positions of its
-    own, or from the trunk."""
+    """Layers with the codes that modulate them: from positions to where places on the mean head are added, from there
+    through the trunk to opacity and, with fine positions added, to paint; from the paint to features and clear sheets'
+    clearness; to depth from positions of its own, or from the trunk."""
 
+    base: list[CodedLayer]
+    place: list[CodedLayer]
     trunk: list[CodedLayer]
     opacity: list[CodedLayer]
     fine: list[CodedLayer]
@@ -77,6 +99,21 @@ class _Stacks(NamedTuple):
     features: list[CodedLayer]
     clearness: list[CodedLayer]
     depth: list[CodedLayer]
+
+
+class _Positions(NamedTuple):
+    """Where texels lie: position codes [S * S, n] of all sheets alike and, where frames are known, places
+    [B, L, S * S, 2] on the mean head."""
+
+    own: Tensor
+    places: Tensor | None
+
+    def every_other(self, size: int) -> _Positions:
+        """Those of every other texel in both directions, of maps of side `size`."""
+        own = self.own.unflatten(0, (size, size))[::2, ::2].flatten(0, 1)
+        if self.places is None:
+            return _Positions(own, None)
+        return _Positions(own, self.places.unflatten(2, (size, size))[:, :, ::2, ::2].flatten(2, 3))
 
 
 class _Said(NamedTuple):
@@ -119,11 +156,12 @@ class PartGenerators(nn.Module):
             fine = fourier_features(
                 config.paint_frequencies, config.highest_paint_frequency, config.highest_frequency
             )
-            self.to_fine = PartLinear(
-                count, codes, 2 * len(fine) + 2, width, demodulate=False, gain=_FINE_GAIN
-            )
-            nn.init.zeros_(self.to_fine.weight)
+            self.to_fine = _later(count, codes, fine, width)
         self.register_buffer("fine_waves", fine)
+        self.frames, self.to_place = None, None
+        if config.frames:
+            self.frames = Frames(sheets, config.latent, config.traits)
+            self.to_place = _later(count, codes, self.waves, width)
         self.register_buffer("depth_waves", fourier_features(_DEPTH_FREQUENCIES, _DEPTH_HIGHEST))
         self.register_buffer("layout_prior", torch.zeros(count, self.size, self.size))
         self.register_buffer("depth_start", torch.tensor([part.depth_start for part in sheets]))
@@ -159,8 +197,14 @@ class PartGenerators(nn.Module):
     def keep_shapes(self) -> None:
         """Learn no more of opacities and depths: they stay, and outlines are as sharp as when nothing learns."""
         self.shapes_kept = True
-        kept = [self.base_layers, self.shape_layers, self.to_opacity, self.depth_layers, self.to_depth]
-        for layers in kept:
+        self.keep_depths()
+        for layers in (self.base_layers, self.to_place, self.shape_layers, self.to_opacity):
+            if layers is not None:
+                layers.requires_grad_(False)
+
+    def keep_depths(self) -> None:
+        """Learn no more of depths."""
+        for layers in (self.depth_layers, self.to_depth):
             if layers is not None:
                 layers.requires_grad_(False)
 
@@ -182,12 +226,15 @@ class PartGenerators(nn.Module):
         base = codes.base[:, None].expand(-1, shape.shape[1], -1)
         base, shape, texture = (code[..., : self.code_width].float() for code in (base, shape, texture))
         stacks = self._stacks(base, shape, texture)
-        position = position_code(self.waves, self.size)
+        places = None if self.frames is None else self.frames(shape, self.size)
+        positions = _Positions(position_code(self.waves, self.size), places)
         seen, relative_depth = None, None
-        if self._may_leave_out(position.device):
+        if self._may_leave_out(shape.device):
             relative_depth = self._relative_depth(len(shape), None, stacks.depth)
-            seen = self._seen(position, stacks, None if in_view is None else in_view(relative_depth.detach()))
-        said = self._everywhere(position, stacks) if seen is None else self._where(seen, position, stacks)
+            seen = self._seen(
+                positions, stacks, None if in_view is None else in_view(relative_depth.detach())
+            )
+        said = self._everywhere(positions, stacks) if seen is None else self._where(seen, positions, stacks)
 
         log_odds = self._log_odds(as_maps(said.opacity, self.size)[:, :, 0], self._prior())
         optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
@@ -207,7 +254,9 @@ class PartGenerators(nn.Module):
         if self.to_clearness is not None:
             clearness = modulated([self.to_clearness], texture[:, self.clear])
         return _Stacks(
-            trunk=modulated(self.base_layers, base) + modulated(self.shape_layers, shape),
+            base=modulated(self.base_layers, base),
+            place=[] if self.to_place is None else modulated([self.to_place], shape),
+            trunk=modulated(self.shape_layers, shape),
             opacity=modulated([self.to_opacity], shape),
             fine=[] if self.to_fine is None else modulated([self.to_fine], texture),
             painting=modulated(self.texture_layers, texture),
@@ -234,24 +283,28 @@ class PartGenerators(nn.Module):
         own_trunk = self.depth_layers is not None or self.to_depth is None
         return device.type == "cpu" and own_trunk and self.size >= self.least_sparse
 
-    def _everywhere(self, position: Tensor, stacks: _Stacks) -> _Said:
-        x = applied(stacks.trunk, position)
+    def _everywhere(self, positions: _Positions, stacks: _Stacks) -> _Said:
+        x = self._trunk(positions, stacks)
         painted = x
         if self.fine_waves is not None:
-            painted = x + applied(stacks.fine, self._fine_position(self.fine_waves))
+            painted = x + applied(stacks.fine, self._fine_position(self.fine_waves, positions.places))
         painted = applied(stacks.painting, painted)
         clearness = applied(stacks.clearness, painted[:, self.clear]) if stacks.clearness else None
         return _Said(applied(stacks.opacity, x), applied(stacks.features, painted), clearness, x)
 
-    def _where(self, seen: Tensor, position: Tensor, stacks: _Stacks) -> _Said:
+    def _where(self, seen: Tensor, positions: _Positions, stacks: _Stacks) -> _Said:
         """Of the texels that may be seen; elsewhere opacities are minus infinity, all else is zero."""
         # In bf16 products of few texels are slower.
-        with torch.autocast(position.device.type, enabled=False):
-            x = each(stacks.trunk, marked_rows(position, seen))
+        with torch.autocast(seen.device.type, enabled=False):
+            x = self._trunk_where(seen, positions, stacks)
             painted = x
             if self.fine_waves is not None:
-                fine = each(stacks.fine, marked_rows(self._fine_position(self.fine_waves), seen))
-                painted = [a + b for a, b in zip(x, fine, strict=True)]
+                if positions.places is None:
+                    fine = marked_rows(self._fine_position(self.fine_waves, None), seen)
+                else:
+                    places = marked_of_each(positions.places, seen)
+                    fine = [self._fine_position(self.fine_waves, rows) for rows in places]
+                painted = sums(x, each(stacks.fine, fine))
             painted = each(stacks.painting, painted)
             clearness = None
             if stacks.clearness:
@@ -261,13 +314,29 @@ class PartGenerators(nn.Module):
             opacity = spread(each(stacks.opacity, x), seen, -torch.inf)
             return _Said(opacity, spread(each(stacks.features, painted), seen, 0.0), clearness, None)
 
-    def _fine_position(self, waves: Tensor) -> Tensor:
-        """Position code of the waves that texels do not alias; zero for the others."""
+    def _trunk(self, positions: _Positions, stacks: _Stacks) -> Tensor:
+        """What opacity and paint are made of [B, L, N, width], of all texels."""
+        x = applied(stacks.base, positions.own)
+        if positions.places is not None:
+            x = x + applied(stacks.place, place_code(self.waves, positions.places))
+        return applied(stacks.trunk, x)
+
+    def _trunk_where(self, where: Tensor, positions: _Positions, stacks: _Stacks) -> list[Tensor]:
+        """The same [n, width] of those texels [B, L, S, S] of each sheet that are marked."""
+        x = each(stacks.base, marked_rows(positions.own, where))
+        if positions.places is not None:
+            places = marked_of_each(positions.places, where)
+            x = sums(x, each(stacks.place, [place_code(self.waves, rows) for rows in places]))
+        return each(stacks.trunk, x)
+
+    def _fine_position(self, waves: Tensor, places: Tensor | None) -> Tensor:
+        """Position code of the waves that texels do not alias, zero for the others: at places, or of all texels."""
         heard = (waves.norm(dim=1) <= self.size / 2).to(waves)
-        return position_code(waves, self.size) * torch.cat([heard, heard, heard.new_ones(2)])
+        code = position_code(waves, self.size) if places is None else place_code(waves, places)
+        return code * torch.cat([heard, heard, heard.new_ones(2)])
 
     @torch.no_grad()
-    def _seen(self, position: Tensor, stacks: _Stacks, in_view: Tensor | None) -> Tensor | None:
+    def _seen(self, positions: _Positions, stacks: _Stacks, in_view: Tensor | None) -> Tensor | None:
         """Where each sheet may be seen [B, L, S, S], bool, or None if that is most of the maps.
 
         Every other texel in both directions is asked first, then all that lie around those that are seen at all, then
@@ -276,28 +345,29 @@ class PartGenerators(nn.Module):
         Args:
             in_view: [B, L, S, S] bool, where anyone looks; None: everywhere.
         """
-        layers = stacks.trunk + stacks.opacity
-        with torch.autocast(position.device.type, enabled=False):
-            coarse = position.view(self.size, self.size, -1)[::2, ::2]
+        with torch.autocast(positions.own.device.type, enabled=False):
+            coarse, side = positions.every_other(self.size), (self.size + 1) // 2
             if in_view is None:
-                logit = applied(layers, coarse.flatten(0, 1))
+                logit = as_maps(applied(stacks.opacity, self._trunk(coarse, stacks)), side)[:, :, 0]
             else:
-                where = dilate(in_view, 1)[:, :, ::2, ::2]
-                logit = spread(each(layers, marked_rows(coarse.flatten(0, 1), where)), where, -torch.inf)
-            logit = logit.unflatten(2, coarse.shape[:2])[..., 0]
+                logit = self._opacity_where(dilate(in_view, 1)[:, :, ::2, ::2], coarse, stacks)
             wanted = dilate(_visible(self._log_odds(logit, self._prior()[:, :, ::2, ::2])), 1)
             wanted = wanted.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, : self.size, : self.size]
             wanted = wanted if in_view is None else wanted & in_view
             known = torch.zeros_like(wanted)
             visible = torch.zeros_like(wanted)
             while wanted.float().mean() <= _MOST_SEEN and (unknown := wanted & ~known).any():
-                rows = each(layers, marked_rows(position, unknown))
-                logit = as_maps(spread(rows, unknown, -torch.inf), self.size)[:, :, 0]
+                logit = self._opacity_where(unknown, positions, stacks)
                 visible |= _visible(self._log_odds(logit, self._prior()))
                 known |= unknown
                 wanted = dilate(visible, 1)
                 wanted = wanted if in_view is None else wanted & in_view
         return wanted if wanted.float().mean() <= _MOST_SEEN else None
+
+    def _opacity_where(self, where: Tensor, positions: _Positions, stacks: _Stacks) -> Tensor:
+        """What the opacity layer says [B, L, S, S] of the texels that are marked; minus infinity of the others."""
+        rows = each(stacks.opacity, self._trunk_where(where, positions, stacks))
+        return as_maps(spread(rows, where, -torch.inf), where.shape[-1])[:, :, 0]
 
     def _relative_depth(self, batch: int, trunk: Tensor | None, layers: list[CodedLayer]) -> Tensor:
         """[B, L, S, S], world units; of the trunk where depth has none of its own."""
@@ -311,6 +381,13 @@ class PartGenerators(nn.Module):
     def _of_sheets(self, codes: Tensor) -> Tensor:
         """Codes [B, K, W] of parts as codes of their sheets [B, L, W]."""
         return codes if self.sheets == 1 else codes.repeat_interleave(self.sheets, dim=1)
+
+
+def _later(sheets: int, codes: int, waves: Tensor, width: int) -> PartLinear:
+    """A layer that adds what position codes of the waves say to something known already; at first nothing."""
+    layer = PartLinear(sheets, codes, 2 * len(waves) + 2, width, demodulate=False, gain=_LATER_GAIN)
+    nn.init.zeros_(layer.weight)
+    return layer
 
 
 def _visible(log_odds: Tensor) -> Tensor:

@@ -43,6 +43,17 @@ def marked_rows(position: Tensor, where: Tensor) -> list[Tensor]:
     return [position[texels] for texels in where.flatten(2).flatten(0, 1)]
 
 
+def marked_of_each(values: Tensor, where: Tensor) -> list[Tensor]:
+    """Of values [B, L, S * S, C] those of the texels [B, L, S, S] that are marked, of each sheet."""
+    marked = where.flatten(2).flatten(0, 1)
+    return [rows[texels] for rows, texels in zip(values.flatten(0, 1), marked, strict=True)]
+
+
+def sums(first: Sequence[Tensor], second: Sequence[Tensor]) -> list[Tensor]:
+    """Sums of what two layers say of the same texels."""
+    return [a + b for a, b in zip(first, second, strict=True)]
+
+
 def spread(rows: Sequence[Tensor], where: Tensor, elsewhere: float) -> Tensor:
     """Each sheet's rows [n, C] at the texels [B, L, S, S] that are marked -> [B, L, S * S, C]."""
     values = torch.cat(list(rows))

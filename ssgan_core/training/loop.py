@@ -26,7 +26,7 @@ from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
 from ssgan_core.training.trainer import Trainer
 from ssgan_core.training.united import as_parts
-from ssgan_core.training.warmup import known_choices, known_numbers, known_traits
+from ssgan_core.training.warmup import known_choices, known_frames, known_numbers, known_traits
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def train(
 def _begin(state: TrainingState, config: Config, source: TrainingSource, origin: Origin | None) -> None:
     """Make fresh weights those that the run begins with, but for what the data's facts decide."""
     truth = config.training.uses_truth
-    for name in ("keep_shapes", "traits_alone", "backdrop_alone"):
+    for name in ("keep_shapes", "keep_depths", "traits_alone", "backdrop_alone"):
         if getattr(config.training, name) and origin is None:
             raise SsganError(
                 f"training.{name} keeps what first weights know, but the run begins with random ones",
@@ -145,17 +145,19 @@ def _begin(state: TrainingState, config: Config, source: TrainingSource, origin:
         state.set_choices(known_choices(config, source.parameter_count()))
     if truth and config.model.traits:
         state.set_traits(known_traits(config, source.parameter_count()))
+    if truth and config.model.frames:
+        state.set_frames(known_frames())
     if origin is not None:
         origin.fill(state)
     elif truth:
         state.read_first(known_numbers(config, source.parameter_count()))
-    mapping = state.generator.mapping
-    for name, told in (("choices", mapping.choices), ("traits", mapping.traits)):
+    mapping, frames = state.generator.mapping, state.generator.parts.frames
+    for name, told in (("choices", mapping.choices), ("traits", mapping.traits), ("frames", frames)):
         if told is not None and not told.known:
-            count = getattr(config.model, name)
+            asked, none = getattr(config.model, name), "false" if told is frames else "0"
             raise SsganError(
-                f"model.{name} is {count}, but neither data nor first weights say which these are",
-                f"train with truth (training.warmup_kimg), or set model.{name}=0",
+                f"model.{name} is {str(asked).lower()}, but neither data nor first weights say which these are",
+                f"train with truth (training.warmup_kimg), or set model.{name}={none}",
             )
 
 

@@ -43,6 +43,7 @@ _WAVES = ("background.to_waves.", "background.from_waves.")
 _CLEARNESS = "parts.to_clearness."
 _FINE = ("parts.to_fine.", "parts.fine_waves")
 _GRAIN = "grain."
+_FRAMES = ("parts.frames.", "parts.to_place.", "mapping.traits.odd", "mapping.traits.mirror")
 
 
 class Origin(Protocol):
@@ -102,6 +103,7 @@ class FromModel:
             | (set() if self.config.fringes else {"fringes"})
             | (set() if self.config.paint_frequencies else {"paint_frequencies", "highest_paint_frequency"})
             | (set() if self.config.grain else {"grain"})
+            | (set() if self.config.frames else {"frames"})
             | self._changes_of_details(state.generator.config),
         )
         wanted = state.generator.state_dict()
@@ -123,6 +125,8 @@ class FromModel:
             found |= {name: t for name, t in wanted.items() if name.startswith(_FRINGES)}
         if not self.config.paint_frequencies:
             found |= {name: t for name, t in wanted.items() if name.startswith(_FINE)}
+        if not self.config.frames:
+            found |= {name: t for name, t in wanted.items() if name.startswith(_FRAMES)}
         if not self.config.grain or self.config.resolution != state.generator.config.resolution:
             # Grain is as fine as pixels are: others begin with others.
             found |= {name: t for name, t in wanted.items() if name.startswith(_GRAIN)}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ssgan_core.checkpoints import load_state, save_model, save_state, without_outgrown
 from ssgan_core.config import Config, config_to_json
 from ssgan_core.errors import SsganError
+from ssgan_core.heads.frames import FrameLayout
 from ssgan_core.heads.latent import ChoiceLayout, NumberLayout
 from ssgan_core.layers import place
 from ssgan_core.model.critic import Critic
@@ -70,6 +71,8 @@ class TrainingState:
             generator.learn_backdrop_alone()
         if training.keep_shapes:
             generator.keep_shapes()
+        if training.keep_depths:
+            generator.keep_depths()
         # Lazy regularisation (StyleGAN2, appendix B): the discriminator takes interval + 1 steps per interval.
         lazy = training.r1_interval / (training.r1_interval + 1)
         return cls(
@@ -136,8 +139,14 @@ class TrainingState:
             "traits",
             len(layout.directions),
             "have {} numbers",
-            (layout.directions, layout.quantiles, layout.whitening),
+            (layout.directions, layout.quantiles, layout.whitening, layout.odd),
         )
+
+    def set_frames(self, layout: FrameLayout) -> None:
+        """Tell parts how points of heads lie on the mean head."""
+        for generator in (self.generator, self.average):
+            assert generator.parts.frames is not None
+            generator.parts.frames.describe(torch.from_numpy(layout.shares), torch.from_numpy(layout.fields))
 
     def _tell(self, what: str, count: int, phrase: str, layout: tuple[np.ndarray, ...]) -> None:
         """Describe the mapping's choices or traits."""

@@ -18,12 +18,15 @@ from torch import Tensor
 from ssgan_core import losses
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
+from ssgan_core.heads.frames import FrameLayout, frame_layout
 from ssgan_core.heads.latent import ChoiceLayout, NumberLayout, choice_layout, number_layout
 from ssgan_core.layers import area_average, box_average, dilate
+from ssgan_core.model import frames
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.critic import Critic, Pair
 from ssgan_core.model.generator import Output
 from ssgan_core.model.traits import KNOTS
+from ssgan_core.parts import HEAD_WINDOW
 from ssgan_core.training.backdrops import Backdrops
 from ssgan_core.training.crops import around_parts, cropped
 from ssgan_core.training.data import Batch
@@ -301,6 +304,11 @@ def known_traits(config: Config, parameter_count: int) -> NumberLayout:
     layout = number_layout(KNOTS)
     _check_parameters(config, parameter_count, layout.directions.shape[1])
     return layout
+
+
+def known_frames() -> FrameLayout:
+    """How the points of synthetic heads lie on the mean head, where the model asks."""
+    return frame_layout(HEAD_WINDOW, frames.SIDE, frames.RANK)
 
 
 def _check_parameters(config: Config, parameter_count: int, drawn: int) -> None:

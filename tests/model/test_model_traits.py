@@ -7,13 +7,14 @@ from ssgan_core.model.mapping import Mapping
 from ssgan_core.model.traits import KNOTS, Traits
 
 LATENT = 6
+ODD = torch.tensor([False, True])
 
 
 def described(traits):
     """The first number of z as it is ranked; and the second, squared ranks, of which the first is taken away."""
     ranks = torch.linspace(0, 1, KNOTS)
     quantiles = torch.stack([ranks - 0.5, ranks.square()])
-    traits.describe(torch.eye(2, 3), quantiles, torch.tensor([[1.0, -1.0], [0.0, 2.0]]))
+    traits.describe(torch.eye(2, 3), quantiles, torch.tensor([[1.0, -1.0], [0.0, 2.0]]), ODD)
     return traits
 
 
@@ -31,6 +32,21 @@ def test_numbers_are_read_off_the_ranks_and_mixed():
     second = [0.25, rank(-0.3) ** 2, 0.0]
     wanted = torch.tensor([[a, 2 * b - a] for a, b in zip(first, second, strict=True)])
     torch.testing.assert_close(traits(z), 4 * wanted, atol=4e-4, rtol=0)
+
+
+def test_numbers_of_sides_are_told_as_mirrored_heads_show_them():
+    blind, seeing = described(Traits(2, LATENT)), described(Traits(2, LATENT, as_seen=True))
+    z = torch.randn(40, LATENT, generator=torch.Generator().manual_seed(0))
+    mirrored = z.clone()
+    mirrored[:, 3] = -z[:, 3]  # after the three numbers that are known
+    assert torch.equal(blind(mirrored), blind(z))
+    side = torch.where(z[:, 3] < 0, -1.0, 1.0)[:, None]
+    # Told are the first, less the second in the first's place; and twice the second.
+    numbers = blind(z) @ torch.linalg.inv(blind.whitening)
+    for told, sign in ((seeing(z), side), (seeing(mirrored), -side)):
+        found = told @ torch.linalg.inv(seeing.whitening)
+        torch.testing.assert_close(found[:, :1], numbers[:, :1], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found[:, 1:], sign * numbers[:, 1:], atol=1e-5, rtol=1e-5)
 
 
 def test_low_precision_around_it_says_the_same():

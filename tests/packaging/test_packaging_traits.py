@@ -44,7 +44,9 @@ def pair(tmp_path):
     large = saved(tmp_path / "large.safetensors", state(**LARGE), 100)
     small = state(**SMALL)
     FromModel.open(large).fill(small)
-    small.average.mapping.traits.describe(torch.eye(2, 3), torch.rand(2, 129).sort(1).values, torch.eye(2))
+    small.average.mapping.traits.describe(
+        torch.eye(2, 3), torch.rand(2, 129).sort(1).values, torch.eye(2), torch.zeros(2)
+    )
     with torch.no_grad():
         for name, weights in small.average.named_parameters():
             if name.endswith(".styles.weight"):

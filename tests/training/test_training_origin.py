@@ -11,9 +11,11 @@ from ssgan_core import cameras
 from ssgan_core.checkpoints import load_model, save_model, write_tensors
 from ssgan_core.config import load_config
 from ssgan_core.errors import SsganError
+from ssgan_core.heads.frames import FrameLayout
 from ssgan_core.heads.latent import ChoiceLayout, NumberLayout
 from ssgan_core.layers import resize_bilinear, up2
 from ssgan_core.model.details import Surface
+from ssgan_core.model.frames import RANK, SIDE
 from ssgan_core.model.traits import KNOTS
 from ssgan_core.parts import PORTRAIT, PartSchema
 from ssgan_core.synthesis import load_generator
@@ -24,6 +26,7 @@ from ssgan_core.training.loop import train
 from ssgan_core.training.origin import FromCarry, FromModel
 from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
+from ssgan_core.training.warmup import known_traits
 
 CPU = torch.device("cpu")
 
@@ -131,7 +134,8 @@ def test_a_model_that_was_told_z_alone_learns_to_hear_choices(heads, begun, tmp_
 
 def told_two_numbers(monkeypatch):
     ranks = np.linspace(-1, 1, KNOTS, dtype=np.float32)
-    layout = NumberLayout(np.ones((2, 1), np.float32), np.stack([ranks, -ranks]), np.eye(2, dtype=np.float32))
+    unmixed, odd = np.eye(2, dtype=np.float32), np.array([False, True])
+    layout = NumberLayout(np.ones((2, 1), np.float32), np.stack([ranks, -ranks]), unmixed, odd)
     monkeypatch.setattr("ssgan_core.training.warmup.number_layout", lambda knots: layout)
 
 
@@ -249,6 +253,60 @@ def test_a_model_begins_to_paint_finely_and_with_grain(begun, tmp_path):
         origin.fill(fresh({"grain": True}))
     with pytest.raises(SsganError, match=r"model\.grain is True in .*, but False"):
         origin.fill(fresh({**wanted, "grain": False}))
+
+
+def told_how_points_move(monkeypatch):
+    """By the first of two numbers, all points of all parts to the right."""
+    shares, fields = (np.zeros(shape, np.float32) for shape in ((2, 3, RANK), (2, RANK, 2, SIDE, SIDE)))
+    shares[:, 0, 0], fields[:, 0, 0] = 1, 0.05
+    monkeypatch.setattr("ssgan_core.training.warmup.frame_layout", lambda *sizes: FrameLayout(shares, fields))
+
+
+def test_a_model_begins_to_hear_where_the_mean_head_has_its_points(heads, tmp_path, monkeypatch):
+    told_two_numbers(monkeypatch)
+    told_how_points_move(monkeypatch)
+    before_frames = fresh({"traits": 2})
+    before_frames.set_traits(known_traits(recipe(None, {"traits": 2}), 1))
+    had = before_frames.generator
+    save_model(tmp_path / "model.safetensors", had.state_dict(), had.describe())
+    origin = FromModel.open(tmp_path / "model.safetensors")
+    config = recipe(None, {"traits": 2, "frames": True}, kimg=0.008, warmup_kimg=0.008, keep_depths=True)
+    result = train(heads, config, tmp_path / "run", device=CPU, origin=origin)
+    untouched, found = fresh({"traits": 2, "frames": True}), load_model(result.model).tensors
+    origin.fill(untouched)
+    assert torch.equal(look(untouched.generator).image, look(had).image)
+    assert found["parts.frames.shares"][:, 0, 0].tolist() == [1, 1]
+    assert found["mapping.traits.odd"].tolist() == [0, 1]
+    assert found["mapping.traits.mirror"].nonzero().tolist() == [[1]]
+    assert found["parts.to_place.weight"].any()
+    # Depths and codes stay what they were; outlines and looks do not.
+    before = untouched.generator.state_dict()
+    kept = ("parts.depth_layers.", "parts.to_depth.", "mapping.layers.")
+    for name in before:
+        if name.startswith(kept):
+            assert torch.equal(found[name], before[name]), name
+    for name in ("parts.to_opacity.weight", "parts.to_features.weight"):
+        assert not torch.equal(found[name], before[name]), name
+    # Who begins with such a model needs no truth; and cannot go back.
+    later = recipe(None, {"traits": 2, "frames": True}, kimg=0.004)
+    train(heads, later, tmp_path / "later", device=CPU, origin=FromModel.open(tmp_path / "run"))
+    with pytest.raises(SsganError, match=r"model\.frames is True in .*, but False in the recipe"):
+        FromModel.open(tmp_path / "run").fill(fresh({"traits": 2}))
+
+
+def test_frames_that_nobody_described(heads, tmp_path, monkeypatch):
+    told_two_numbers(monkeypatch)
+    had = fresh({"traits": 2})
+    had.set_traits(known_traits(recipe(None, {"traits": 2}), 1))
+    save_model(tmp_path / "model.safetensors", had.generator.state_dict(), had.generator.describe())
+    config = recipe(None, {"traits": 2, "frames": True}, kimg=0.004)
+    with pytest.raises(
+        SsganError, match=r"model\.frames is true, but neither data nor first weights say"
+    ) as raised:
+        train(
+            heads, config, tmp_path / "run", device=CPU, origin=FromModel.open(tmp_path / "model.safetensors")
+        )
+    assert "set model.frames=false" in raised.value.hint
 
 
 def test_a_model_without_details_begins_to_paint_them(heads, begun, tmp_path):

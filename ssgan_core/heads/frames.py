@@ -1,0 +1,128 @@
+"""How the points of heads move against the mean head, by displacements linear in the heads' numbers.
+
+Every vertex of the bust is the same point of every head. So the mean of its places is its place on the mean head, and
+what it departs from there by follows from the head's numbers: shapes are sums of targets, and numbers are their shares.
+What is left, over one hundred other heads, is a third of that (tests/heads/test_heads_frames.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssgan_core.heads.bust import Bust, build_bust, vertex_normals
+from ssgan_core.heads.latent import odd_numbers, population_numbers
+from ssgan_core.heads.lighting import towards
+from ssgan_core.heads.sampler import Identity
+from ssgan_core.heads.template import template
+
+_PEOPLE = 400
+_PENALTY = (
+    1.0  # of squared displacements per number, in heads: it keeps numbers that move nothing from guessing
+)
+_LEAST_FACING = 0.1  # z of a surface's normal: what faces the front
+_HIDDEN = 0.02  # world units behind what else lies within _BESIDE: inside of lids and lips
+_BESIDE = 0.007
+_REACH = 0.45  # world units: points further out are not asked
+_NEAR = (0.008, 0.010)  # world units: Gaussians in which nodes follow the points of the body, and of the eyes
+_IRIS = 1.2  # eye radii around the gaze that an eye's points cover
+_IRIS_POINTS = 9  # a side
+
+
+@dataclass(frozen=True)
+class FrameLayout:
+    """Displacements d = (numbers, 1) @ shares @ fields: by how much a point lies elsewhere than on the mean head.
+
+    Frame 0 is the body's, frame 1 the eyes', which turns with the gaze.
+
+    Attributes:
+        shares: [2, N + 1, rank] float32, by the whitened numbers of `latent.number_layout`.
+        fields: [2, rank, 2, side, side] float32, world x and y at the nodes' centres; row 0 is the window's +y edge.
+    """
+
+    shares: np.ndarray
+    fields: np.ndarray
+
+
+def frame_layout(window: tuple[float, float, float, float], side: int, rank: int) -> FrameLayout:
+    """The frames of the heads that this version draws.
+
+    Args:
+        window: rectangle (x0, y0, x1, y1) of the world's x, y plane that the nodes cover; as wide to the left as to the
+            right, since a mirrored head moves as a mirror image.
+        side: nodes along a side.
+        rank: displacement fields that others are mixed of.
+    """
+    people, numbers, whitening = population_numbers(_PEOPLE)
+    busts = [build_bust(person) for person in people]
+    x0, y0, x1, y1 = window
+    steps = (np.arange(side) + 0.5) / side
+    x, y = np.meshgrid(x0 + (x1 - x0) * steps, y1 + (y0 - y1) * steps)
+    nodes = np.stack([x.ravel(), y.ravel()], axis=1)
+    eyes = np.stack([eye_points(bust, person) for bust, person in zip(busts, people, strict=True)])
+    shares, fields = [], []
+    for points, near in zip((_surface(busts), eyes), _NEAR, strict=True):
+        moves = _moves(points, numbers, nodes, near).reshape(-1, 2, side, side)
+        moves = np.concatenate(
+            [np.linalg.inv(whitening) @ moves[:-1].reshape(len(whitening), -1), moves[-1:].reshape(1, -1)]
+        )
+        told = np.concatenate([numbers @ whitening, np.ones((len(numbers), 1))], axis=1)
+        _, _, directions = np.linalg.svd(told @ moves, full_matrices=False)
+        shares.append(moves @ directions[:rank].T)
+        fields.append(directions[:rank].reshape(rank, 2, side, side))
+    return FrameLayout(np.array(shares, np.float32), np.array(fields, np.float32))
+
+
+def eye_points(bust: Bust, identity: Identity) -> np.ndarray:
+    """World x, y [2 * 81, 2] of the same points on both eyes of every head: a square grid around what they look at."""
+    ahead = bust.eye_centres[:, :2] + bust.eye_radius * towards(identity.gaze_yaw, identity.gaze_pitch)[:2]
+    steps = np.linspace(-_IRIS, _IRIS, _IRIS_POINTS)
+    around = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    return (ahead[:, None] + bust.eye_radius * around).reshape(-1, 2)
+
+
+def visible_vertices(mean: np.ndarray) -> np.ndarray:
+    """Numbers of the fine vertices of the body that face the front and that nothing beside them hides.
+
+    Args:
+        mean: [N, 3] places of all fine vertices.
+    """
+    mesh = template()
+    body = mesh.piece_vertices["body"]
+    facing = vertex_normals(mean, mesh.triangles)[body, 2] > _LEAST_FACING
+    chosen = body[facing & (np.abs(mean[body, :2]) < _REACH).all(axis=1)]
+    place, height = mean[chosen, :2], mean[chosen, 2]
+    seen = [
+        z > height[((place - here) ** 2).sum(axis=1) < _BESIDE**2].max() - _HIDDEN
+        for here, z in zip(place, height, strict=True)
+    ]
+    return chosen[np.array(seen)]
+
+
+def _surface(busts: list[Bust]) -> np.ndarray:
+    """World x, y [people, V, 2] of what is seen of the body."""
+    mean = np.mean([bust.points for bust in busts], axis=0)
+    visible = visible_vertices(mean)
+    return np.stack([bust.points[visible, :2] for bust in busts])
+
+
+def _moves(points: np.ndarray, numbers: np.ndarray, nodes: np.ndarray, near: float) -> np.ndarray:
+    """Displacements [N + 1, 2, nodes] that a number of one adds, and in the last row what all heads share.
+
+    Nodes follow the points around them. A mirrored head moves as a mirror image: numbers that change their sign in a
+    mirror move points by odd fields, others by even ones.
+    """
+    mean = points.mean(axis=0)
+    told = np.concatenate([numbers, np.ones((len(numbers), 1))], axis=1)
+    normal = told.T @ told + _PENALTY * np.eye(told.shape[1])
+    per_point = np.linalg.solve(normal, told.T @ (points - mean).reshape(len(points), -1))
+    distance = ((nodes[:, None] - mean[None]) ** 2).sum(axis=2)
+    weights = np.exp((distance.min(axis=1, keepdims=True) - distance) / (2 * near**2))
+    weights /= weights.sum(axis=1, keepdims=True)
+    moves = np.moveaxis(weights @ per_point.reshape(len(told.T), -1, 2), 2, 1)
+    side = int(len(nodes) ** 0.5)
+    grid = moves.reshape(-1, 2, side, side)
+    mirrored = grid[..., ::-1] * np.array([-1.0, 1.0])[:, None, None]
+    signs = np.where(np.append(odd_numbers(), False), -1.0, 1.0)[:, None, None, None]
+    return ((grid + signs * mirrored) / 2).reshape(moves.shape)
