@@ -280,5 +280,8 @@ def position_code(waves: Tensor, size: int) -> Tensor:
 def place_code(waves: Tensor, places: Tensor) -> Tensor:
     """Fourier position code [..., 2 F + 2] of places [..., 2], x and y in [-1, 1] across the window. They are its last
     two columns."""
-    phases = math.pi * (places @ waves.T)
+    with torch.autocast(
+        places.device.type, enabled=False
+    ):  # products in bf16 would shift high waves by parts of them
+        phases = math.pi * (places @ waves.T)
     return torch.cat([GAIN * phases.sin(), GAIN * phases.cos(), places], dim=-1)

@@ -97,6 +97,13 @@ def test_gaussian_blur_by_products_and_by_convolutions_agree(monkeypatch, sigma)
     torch.testing.assert_close(by_products, layers.gaussian_blur(x, sigma))
 
 
+def test_positions_are_as_exact_in_low_precision():
+    waves = layers.fourier_features(8, 40.0)
+    exact = layers.position_code(waves, 128)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layers.position_code(waves, 128), exact)
+
+
 def test_position_code_knows_left_from_right_and_up_from_down():
     code = layers.position_code(layers.fourier_features(4, 3.0), 5)
     assert code.shape == (25, 10)
