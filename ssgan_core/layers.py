@@ -272,9 +272,15 @@ def fourier_features(frequencies: int, highest: float, lowest: float = 0.25) -> 
 
 def position_code(waves: Tensor, size: int) -> Tensor:
     """Fourier position code [size * size, 2 F + 2] of texel centres; the first row is the window's +y edge."""
-    centres = ((torch.arange(size, device=waves.device, dtype=waves.dtype) + 0.5) / size) * 2 - 1
+    return place_code(waves, texel_places(size, waves))
+
+
+def texel_places(size: int, like: Tensor) -> Tensor:
+    """Texel centres [size * size, 2], x and y from -1 to 1 across the window, the +y edge first; of the type and on the
+    device of `like`."""
+    centres = ((torch.arange(size, device=like.device, dtype=like.dtype) + 0.5) / size) * 2 - 1
     y, x = torch.meshgrid(-centres, centres, indexing="ij")
-    return place_code(waves, torch.stack([x.flatten(), y.flatten()], dim=1))
+    return torch.stack([x.flatten(), y.flatten()], dim=1)
 
 
 def place_code(waves: Tensor, places: Tensor) -> Tensor:

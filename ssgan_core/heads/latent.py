@@ -90,8 +90,12 @@ def number_layout(knots: int) -> NumberLayout:
     ]
     quantiles = np.quantile(values, np.linspace(0, 1, knots), axis=0).T
     whitening = _whitening(values.T, _LEAST_VARIANCE_OF_NUMBERS)
-    told = (np.array(x, np.float32) for x in (directions, quantiles, whitening))
-    return NumberLayout(*told, odd_numbers())
+    return NumberLayout(
+        np.array(directions, np.float32),
+        quantiles.astype(np.float32),
+        whitening.astype(np.float32),
+        odd_numbers(),
+    )
 
 
 def odd_numbers() -> np.ndarray:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssgan_core.model.geometry import texel_centres
+from ssgan_core.layers import texel_places
 from ssgan_core.model.traits import LOUDNESS
 from ssgan_core.parts import HEAD_WINDOW, Part
 
@@ -43,7 +43,11 @@ class Frames(nn.Module):
         super().__init__()
         self.told = slice(latent, latent + traits)
         self.frame = [_EYES if _OF_EYES in part.merges else 0 for part in parts]
-        self.windows = torch.tensor([part.window for part in parts])
+        low, high = torch.tensor([part.window for part in parts]).unflatten(1, (2, 2)).unbind(1)
+        self.register_buffer("centre", (low + high)[:, None] / 2, persistent=False)
+        self.register_buffer("reach", (high - low)[:, None] / 2, persistent=False)
+        self.centre: Tensor
+        self.reach: Tensor
         self.register_buffer("shares", torch.zeros(COUNT, traits + 1, RANK))
         self.register_buffer("fields", torch.zeros(COUNT, RANK, 2, SIDE, SIDE))
         self.shares: Tensor
@@ -66,26 +70,23 @@ class Frames(nn.Module):
         Args:
             shape: [B, L, W] codes of the sheets.
         """
-        batch = len(shape)
         with torch.autocast(shape.device.type, enabled=False):
             traits = F.pad(shape[..., self.told].float() / LOUDNESS, (0, 1), value=1.0)
             shares, fields = self.shares.float()[self.frame], self.fields.float()[self.frame]
             amounts = torch.einsum("blt,ltr->lbr", traits, shares)
-            moves = torch.bmm(amounts, fields.flatten(2)).view(-1, *fields.shape[2:])
-            centres, looked_up, half = self._texels(size)
-            at = looked_up.repeat_interleave(batch, 0)
-            moves = F.grid_sample(moves, at, mode="bilinear", padding_mode="border", align_corners=False)
-            moves = moves.view(-1, batch, 2, size * size).permute(1, 0, 3, 2)
-            return centres - moves / half
+            # A sheet's fields of all portraits are looked up at the same points: side by side, as channels.
+            moves = torch.bmm(amounts, fields.flatten(2)).view(len(fields), -1, SIDE, SIDE)
+            own = texel_places(size, moves)
+            moves = F.grid_sample(
+                moves, self._looked_up(own, size), padding_mode="border", align_corners=False
+            )
+            moves = moves.view(len(fields), -1, 2, size * size).permute(1, 0, 3, 2)
+            return own - moves / self.reach
 
-    def _texels(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Of every sheet: its texels' centres [size * size, 2] from -1 to 1 across its window and, for a look-up in
-        the fields, [L, size, size, 2] across theirs, y downwards; half its sides [L, 1, 2]."""
-        device = self.fields.device
+    def _looked_up(self, own: Tensor, size: int) -> Tensor:
+        """Where sheets' texels lie in the fields [L, size, size, 2], x and y from -1 to 1, y downwards."""
+        world = self.centre + self.reach * own
         x0, y0, x1, y1 = HEAD_WINDOW
-        pairs = [texel_centres(tuple(window), size) for window in self.windows.tolist()]
-        x, y = (torch.stack(numbers).to(device) for numbers in zip(*pairs, strict=True))
-        looked_up = torch.stack([2 * (x - x0) / (x1 - x0) - 1, 2 * (y1 - y) / (y1 - y0) - 1], -1)
-        own_x, own_y = (one.to(device) for one in texel_centres((-1.0, -1.0, 1.0, 1.0), size))
-        half = (self.windows[:, 2:] - self.windows[:, :2]).to(device)[:, None] / 2
-        return torch.stack([own_x.flatten(), own_y.flatten()], 1), looked_up, half
+        x, y = world.unbind(-1)
+        places = torch.stack([(2 * x - x0 - x1) / (x1 - x0), (y0 + y1 - 2 * y) / (y1 - y0)], -1)
+        return places.unflatten(1, (size, size))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ssgan_core.config import ModelConfig
-from ssgan_core.layers import place_code, position_code
+from ssgan_core.layers import place_code, position_code, texel_places
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.frames import COUNT, RANK, SIDE, Frames
 from ssgan_core.model.part_generators import PartGenerators
@@ -49,7 +49,7 @@ def codes_of(traits, sheets=len(NAMES)):
 
 
 def own_places(size):
-    return position_code(torch.zeros(0, 2), size)
+    return texel_places(size, torch.zeros(0))
 
 
 def test_nobody_moves_until_described():
