@@ -289,5 +289,5 @@ def place_code(waves: Tensor, places: Tensor) -> Tensor:
     with torch.autocast(
         places.device.type, enabled=False
     ):  # products in bf16 would shift high waves by parts of them
-        phases = math.pi * (places @ waves.T)
+        phases = places @ (math.pi * waves).T
     return torch.cat([GAIN * phases.sin(), GAIN * phases.cos(), places], dim=-1)

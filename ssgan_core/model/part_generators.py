@@ -47,6 +47,7 @@ from ssgan_core.model.frames import Frames
 from ssgan_core.model.see_through import veil
 from ssgan_core.model.texels import (
     CodedLayer,
+    KnownRows,
     applied,
     as_maps,
     each,
@@ -133,6 +134,7 @@ class PartGenerators(nn.Module):
         size: side S; the configured one at first. Another may be set at any time.
         code_width: how many of a code's numbers are read.
         least_sparse: side from which on texels that nobody sees are left out.
+        least_fine: side from which on texels alias no wave of the paint.
         shapes_kept: whether opacities and depths no longer learn.
         clear: the sheets, side by side, that light may pass through.
     """
@@ -150,6 +152,7 @@ class PartGenerators(nn.Module):
         self.code_width = codes
         self.size = config.part_resolution
         self.least_sparse = _LEAST_TEXELS * config.highest_frequency
+        self.least_fine = 2 * config.highest_paint_frequency
         self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
         fine, self.to_fine = None, None
         if config.paint_frequencies:
@@ -228,13 +231,12 @@ class PartGenerators(nn.Module):
         stacks = self._stacks(base, shape, texture)
         places = None if self.frames is None else self.frames(shape, self.size)
         positions = _Positions(position_code(self.waves, self.size), places)
-        seen, relative_depth = None, None
+        some, relative_depth = None, None
         if self._may_leave_out(shape.device):
             relative_depth = self._relative_depth(len(shape), None, stacks.depth)
-            seen = self._seen(
-                positions, stacks, None if in_view is None else in_view(relative_depth.detach())
-            )
-        said = self._everywhere(positions, stacks) if seen is None else self._where(seen, positions, stacks)
+            looked_at = None if in_view is None else in_view(relative_depth.detach())
+            some = self._seen(positions, stacks, looked_at)
+        said = self._everywhere(positions, stacks) if some is None else self._where(*some, positions, stacks)
 
         log_odds = self._log_odds(as_maps(said.opacity, self.size)[:, :, 0], self._prior())
         optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
@@ -292,11 +294,11 @@ class PartGenerators(nn.Module):
         clearness = applied(stacks.clearness, painted[:, self.clear]) if stacks.clearness else None
         return _Said(applied(stacks.opacity, x), applied(stacks.features, painted), clearness, x)
 
-    def _where(self, seen: Tensor, positions: _Positions, stacks: _Stacks) -> _Said:
-        """Of the texels that may be seen; elsewhere opacities are minus infinity, all else is zero."""
+    def _where(self, seen: Tensor, x: list[Tensor], positions: _Positions, stacks: _Stacks) -> _Said:
+        """Of the texels that may be seen, and what the trunk says of them; elsewhere opacities are minus infinity, all
+        else is zero."""
         # In bf16 products of few texels are slower.
         with torch.autocast(seen.device.type, enabled=False):
-            x = self._trunk_where(seen, positions, stacks)
             painted = x
             if self.fine_waves is not None:
                 if positions.places is None:
@@ -331,13 +333,17 @@ class PartGenerators(nn.Module):
 
     def _fine_position(self, waves: Tensor, places: Tensor | None) -> Tensor:
         """Position code of the waves that texels do not alias, zero for the others: at places, or of all texels."""
-        heard = (waves.norm(dim=1) <= self.size / 2).to(waves)
         code = position_code(waves, self.size) if places is None else place_code(waves, places)
+        if self.size >= self.least_fine:
+            return code
+        heard = (waves.norm(dim=1) <= self.size / 2).to(waves)
         return code * torch.cat([heard, heard, heard.new_ones(2)])
 
-    @torch.no_grad()
-    def _seen(self, positions: _Positions, stacks: _Stacks, in_view: Tensor | None) -> Tensor | None:
-        """Where each sheet may be seen [B, L, S, S], bool, or None if that is most of the maps.
+    def _seen(
+        self, positions: _Positions, stacks: _Stacks, in_view: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]] | None:
+        """Where each sheet may be seen [B, L, S, S], bool, and what the trunk says there; None if that is most of the
+        maps, or nowhere.
 
         Every other texel in both directions is asked first, then all that lie around those that are seen at all, then
         what lies around these. Neighbours of what is seen count as seen, as the renderer interpolates between them.
@@ -346,28 +352,40 @@ class PartGenerators(nn.Module):
             in_view: [B, L, S, S] bool, where anyone looks; None: everywhere.
         """
         with torch.autocast(positions.own.device.type, enabled=False):
-            coarse, side = positions.every_other(self.size), (self.size + 1) // 2
-            if in_view is None:
-                logit = as_maps(applied(stacks.opacity, self._trunk(coarse, stacks)), side)[:, :, 0]
-            else:
-                logit = self._opacity_where(dilate(in_view, 1)[:, :, ::2, ::2], coarse, stacks)
-            wanted = dilate(_visible(self._log_odds(logit, self._prior()[:, :, ::2, ::2])), 1)
-            wanted = wanted.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, : self.size, : self.size]
-            wanted = wanted if in_view is None else wanted & in_view
-            known = torch.zeros_like(wanted)
-            visible = torch.zeros_like(wanted)
+            wanted = self._around_coarsely_visible(positions, stacks, in_view)
+            if not wanted.any():  # of a portrait of nothing all texels are alike
+                return None
+            known, visible, rows = torch.zeros_like(wanted), torch.zeros_like(wanted), KnownRows()
             while wanted.float().mean() <= _MOST_SEEN and (unknown := wanted & ~known).any():
-                logit = self._opacity_where(unknown, positions, stacks)
-                visible |= _visible(self._log_odds(logit, self._prior()))
+                x = self._trunk_where(unknown, positions, stacks)
+                rows.add(unknown, x)
+                visible |= self._visible_where(unknown, x, stacks, self._prior())
                 known |= unknown
                 wanted = dilate(visible, 1)
                 wanted = wanted if in_view is None else wanted & in_view
-        return wanted if wanted.float().mean() <= _MOST_SEEN else None
+            return (wanted, rows.of(wanted)) if wanted.float().mean() <= _MOST_SEEN else None
 
-    def _opacity_where(self, where: Tensor, positions: _Positions, stacks: _Stacks) -> Tensor:
-        """What the opacity layer says [B, L, S, S] of the texels that are marked; minus infinity of the others."""
-        rows = each(stacks.opacity, self._trunk_where(where, positions, stacks))
-        return as_maps(spread(rows, where, -torch.inf), where.shape[-1])[:, :, 0]
+    @torch.no_grad()
+    def _around_coarsely_visible(
+        self, positions: _Positions, stacks: _Stacks, in_view: Tensor | None
+    ) -> Tensor:
+        """Texels [B, L, S, S], bool, around those of every other one in both directions that are seen at all."""
+        coarse, prior = positions.every_other(self.size), self._prior()[:, :, ::2, ::2]
+        if in_view is None:
+            logit = as_maps(applied(stacks.opacity, self._trunk(coarse, stacks)), prior.shape[-1])[:, :, 0]
+            visible = _visible(self._log_odds(logit, prior))
+        else:
+            asked = dilate(in_view, 1)[:, :, ::2, ::2]
+            visible = self._visible_where(asked, self._trunk_where(asked, coarse, stacks), stacks, prior)
+        wanted = dilate(visible, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        wanted = wanted[:, :, : self.size, : self.size]
+        return wanted if in_view is None else wanted & in_view
+
+    @torch.no_grad()
+    def _visible_where(self, where: Tensor, x: list[Tensor], stacks: _Stacks, prior: Tensor) -> Tensor:
+        """Which of the texels [B, L, S, S] that are marked, of which the trunk says x, are seen at all."""
+        logit = as_maps(spread(each(stacks.opacity, x), where, -torch.inf), where.shape[-1])[:, :, 0]
+        return _visible(self._log_odds(logit, prior))
 
     def _relative_depth(self, batch: int, trunk: Tensor | None, layers: list[CodedLayer]) -> Tensor:
         """[B, L, S, S], world units; of the trunk where depth has none of its own."""

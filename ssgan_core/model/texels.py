@@ -54,6 +54,29 @@ def sums(first: Sequence[Tensor], second: Sequence[Tensor]) -> list[Tensor]:
     return [a + b for a, b in zip(first, second, strict=True)]
 
 
+class KnownRows:
+    """What layers say of texels that they were asked for in turns."""
+
+    def __init__(self) -> None:
+        self._asked: list[Tensor] = []
+        self._rows: list[Sequence[Tensor]] = []
+
+    def add(self, where: Tensor, rows: Sequence[Tensor]) -> None:
+        """Each sheet's rows [n, C] of the texels [B, L, S, S] that are marked; none of them was asked for before."""
+        self._asked.append(where.flatten(2).flatten(0, 1))
+        self._rows.append(rows)
+
+    def of(self, where: Tensor) -> list[Tensor]:
+        """Each sheet's rows of the texels [B, L, S, S] that are marked, which must be known."""
+        chosen = []
+        for sheet, marked in enumerate(where.flatten(2).flatten(0, 1)):
+            texels = torch.cat([asked[sheet].nonzero()[:, 0] for asked in self._asked])
+            number = torch.empty_like(marked, dtype=torch.long)
+            number[texels] = torch.arange(len(texels), device=texels.device)
+            chosen.append(torch.cat([rows[sheet] for rows in self._rows])[number[marked]])
+        return chosen
+
+
 def spread(rows: Sequence[Tensor], where: Tensor, elsewhere: float) -> Tensor:
     """Each sheet's rows [n, C] at the texels [B, L, S, S] that are marked -> [B, L, S * S, C]."""
     values = torch.cat(list(rows))

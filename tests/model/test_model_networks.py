@@ -13,6 +13,7 @@ from ssgan_core.model.discriminator import Discriminator, minibatch_deviation
 from ssgan_core.model.geometry import depth_bounds, dome, part_dome, texel_centres
 from ssgan_core.model.mapping import Mapping
 from ssgan_core.model.part_generators import PartGenerators
+from ssgan_core.model.texels import KnownRows, marked_of_each
 from ssgan_core.model.upsampler import Upsampler, upsample_masks
 from ssgan_core.parts import PORTRAIT
 
@@ -150,6 +151,26 @@ def test_texels_that_nobody_sees_are_left_out(size, count):
     torch.testing.assert_close(features[around], expected[around])
     assert (features[~around] == 0).all()
     assert (expected != 0).all()
+
+
+def test_a_portrait_of_nothing():
+    for networks in in_a_corner(24, 0):
+        _, _, optical_depth, veil = networks(random_codes(2))
+        assert (optical_depth <= 1e-4).all()
+        assert (veil <= 1e-4).all()
+
+
+def test_rows_known_in_turns_are_those_of_their_texels():
+    first, second = torch.zeros(2, 1, 2, 3, 3, dtype=torch.bool).unbind(0)
+    first[0, 0, 1, 1], first[0, 1, 0] = True, True
+    second[0, 0, 0, 2], second[0, 0, 2, 0], second[0, 1, 2, 1] = True, True, True
+    values = torch.arange(18.0).view(2, 9, 1)
+    rows = KnownRows()
+    for asked in (first, second):
+        rows.add(asked, marked_of_each(values[None], asked))
+    wanted = first | second
+    wanted[0, 0, 1, 1], wanted[0, 1, 0, 2] = False, False
+    assert [found[:, 0].tolist() for found in rows.of(wanted)] == [[2, 6], [9, 10, 16]]
 
 
 def test_what_is_left_out_teaches_nothing():
