@@ -46,9 +46,8 @@ _UNTOLD = ("background", "hair")
 _COARSE_SIDE = 16
 _FRINGE = 1 / 64  # of a side: how far around hair single strands may lie, and lashes around eyes
 # Small parts whose every line codes tell: contrast that is right and in the wrong place made plates with dark rims of
-# brows, and irises black. So textures count less there, and as far around, and the critic teaches nothing.
+# brows, and irises black. So textures do not count there, nor as far around, and the critic teaches nothing.
 _LINES = ("eyes", "brows")
-_LINES_WEIGHT = 0.15
 _BACKDROP_SIDE = 64  # nothing behind heads is in focus
 # Most of an error is fine, and drowns what colour a region has.
 _COARSE_WEIGHT = 4.0
@@ -257,7 +256,7 @@ class Warmup:
             coarse = [area_average(error, min(max(cells, 1), size)) for error in errors]
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
             sides = [images.shape[-1] >> octave for octave in range(_TEXTURE_OCTAVES)]
-            weights = torch.where(self._around_lines(batch.masks), _LINES_WEIGHT, 1.0)
+            weights = (~self._around_lines(batch.masks)).float()
             texture["warmup_texture"] = torch.stack(
                 [
                     losses.texture_distance(*(box_average(x, n) for x in (output.image, images, weights)))
