@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from ssgan_core.checkpoints import load_state, save_model, save_state, without_outgrown
 from ssgan_core.config import Config, config_to_json
 from ssgan_core.errors import SsganError
-from ssgan_core.heads.frames import FrameLayout
 from ssgan_core.heads.latent import ChoiceLayout, NumberLayout
 from ssgan_core.layers import place
 from ssgan_core.model.critic import Critic
@@ -26,6 +25,9 @@ from ssgan_core.model.generator import Generator
 from ssgan_core.parts import PartSchema
 from ssgan_core.training.augmentation import Adaptation
 from ssgan_core.training.runs import STATE_NAME, model_path
+
+if TYPE_CHECKING:
+    from ssgan_core.heads.frames import FrameLayout
 
 
 @dataclass

@@ -9,7 +9,7 @@ sampling z afterwards samples heads.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,6 @@ from torch import Tensor
 from ssgan_core import losses
 from ssgan_core.config import Config
 from ssgan_core.errors import SsganError
-from ssgan_core.heads.frames import FrameLayout, frame_layout
 from ssgan_core.heads.latent import ChoiceLayout, NumberLayout, choice_layout, number_layout
 from ssgan_core.layers import area_average, box_average, dilate
 from ssgan_core.model import frames
@@ -32,6 +31,9 @@ from ssgan_core.training.crops import around_parts, cropped
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
+
+if TYPE_CHECKING:
+    from ssgan_core.heads.frames import FrameLayout
 
 _WEIGHTS = {
     "warmup_masks": 1.0,
@@ -307,6 +309,8 @@ def known_traits(config: Config, parameter_count: int) -> NumberLayout:
 
 def known_frames() -> FrameLayout:
     """How the points of synthetic heads lie on the mean head, where the model asks."""
+    from ssgan_core.heads.frames import frame_layout  # draws busts, which takes numba; most training does not
+
     return frame_layout(HEAD_WINDOW, frames.SIDE, frames.RANK)
 
 

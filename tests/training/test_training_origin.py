@@ -259,7 +259,7 @@ def told_how_points_move(monkeypatch):
     """By the first of two numbers, all points of all parts to the right."""
     shares, fields = (np.zeros(shape, np.float32) for shape in ((2, 3, RANK), (2, RANK, 2, SIDE, SIDE)))
     shares[:, 0, 0], fields[:, 0, 0] = 1, 0.05
-    monkeypatch.setattr("ssgan_core.training.warmup.frame_layout", lambda *sizes: FrameLayout(shares, fields))
+    monkeypatch.setattr("ssgan_core.heads.frames.frame_layout", lambda *sizes: FrameLayout(shares, fields))
 
 
 def test_a_model_begins_to_hear_where_the_mean_head_has_its_points(heads, tmp_path, monkeypatch):
