@@ -2,7 +2,7 @@
 
 Every vertex of the bust is the same point of every head. So the mean of its places is its place on the mean head, and
 what it departs from there by follows from the head's numbers: shapes are sums of targets, and numbers are their shares.
-What is left, over one hundred other heads, is a third of that (tests/heads/test_heads_frames.py).
+What is left of it on heads that these displacements were not made of is a third (docs/training.md).
 """
 
 from __future__ import annotations
@@ -59,14 +59,12 @@ def frame_layout(window: tuple[float, float, float, float], side: int, rank: int
     x0, y0, x1, y1 = window
     steps = (np.arange(side) + 0.5) / side
     x, y = np.meshgrid(x0 + (x1 - x0) * steps, y1 + (y0 - y1) * steps)
-    nodes = np.stack([x.ravel(), y.ravel()], axis=1)
+    nodes = np.stack([x, y], axis=-1)
     eyes = np.stack([eye_points(bust, person) for bust, person in zip(busts, people, strict=True)])
     shares, fields = [], []
     for points, near in zip((_surface(busts), eyes), _NEAR, strict=True):
-        moves = _moves(points, numbers, nodes, near).reshape(-1, 2, side, side)
-        moves = np.concatenate(
-            [np.linalg.inv(whitening) @ moves[:-1].reshape(len(whitening), -1), moves[-1:].reshape(1, -1)]
-        )
+        moves = _moves(points, numbers, nodes, near).reshape(len(whitening) + 1, -1)
+        moves = np.concatenate([np.linalg.inv(whitening) @ moves[:-1], moves[-1:]])
         told = np.concatenate([numbers @ whitening, np.ones((len(numbers), 1))], axis=1)
         _, _, directions = np.linalg.svd(told @ moves, full_matrices=False)
         shares.append(moves @ directions[:rank].T)
@@ -108,7 +106,8 @@ def _surface(busts: list[Bust]) -> np.ndarray:
 
 
 def _moves(points: np.ndarray, numbers: np.ndarray, nodes: np.ndarray, near: float) -> np.ndarray:
-    """Displacements [N + 1, 2, nodes] that a number of one adds, and in the last row what all heads share.
+    """Displacements [N + 1, 2, side, side] of nodes [side, side, 2] that a number of one adds, and in the last row what
+    all heads share.
 
     Nodes follow the points around them. A mirrored head moves as a mirror image: numbers that change their sign in a
     mirror move points by odd fields, others by even ones.
@@ -117,12 +116,11 @@ def _moves(points: np.ndarray, numbers: np.ndarray, nodes: np.ndarray, near: flo
     told = np.concatenate([numbers, np.ones((len(numbers), 1))], axis=1)
     normal = told.T @ told + _PENALTY * np.eye(told.shape[1])
     per_point = np.linalg.solve(normal, told.T @ (points - mean).reshape(len(points), -1))
-    distance = ((nodes[:, None] - mean[None]) ** 2).sum(axis=2)
+    distance = ((nodes.reshape(-1, 1, 2) - mean) ** 2).sum(axis=2)
     weights = np.exp((distance.min(axis=1, keepdims=True) - distance) / (2 * near**2))
     weights /= weights.sum(axis=1, keepdims=True)
-    moves = np.moveaxis(weights @ per_point.reshape(len(told.T), -1, 2), 2, 1)
-    side = int(len(nodes) ** 0.5)
-    grid = moves.reshape(-1, 2, side, side)
-    mirrored = grid[..., ::-1] * np.array([-1.0, 1.0])[:, None, None]
+    moves = weights @ per_point.reshape(len(normal), -1, 2)
+    moves = np.moveaxis(moves, 2, 1).reshape(-1, 2, *nodes.shape[:2])
+    mirrored = moves[..., ::-1] * np.array([-1.0, 1.0])[:, None, None]
     signs = np.where(np.append(odd_numbers(), False), -1.0, 1.0)[:, None, None, None]
-    return ((grid + signs * mirrored) / 2).reshape(moves.shape)
+    return (moves + signs * mirrored) / 2
