@@ -61,11 +61,12 @@ def frame_layout(window: tuple[float, float, float, float], side: int, rank: int
     x, y = np.meshgrid(x0 + (x1 - x0) * steps, y1 + (y0 - y1) * steps)
     nodes = np.stack([x, y], axis=-1)
     eyes = np.stack([eye_points(bust, person) for bust, person in zip(busts, people, strict=True)])
+    told = np.concatenate([numbers @ whitening, np.ones((len(numbers), 1))], axis=1)
+    unmixed = np.linalg.inv(whitening)
     shares, fields = [], []
     for points, near in zip((_surface(busts), eyes), _NEAR, strict=True):
         moves = _moves(points, numbers, nodes, near).reshape(len(whitening) + 1, -1)
-        moves = np.concatenate([np.linalg.inv(whitening) @ moves[:-1], moves[-1:]])
-        told = np.concatenate([numbers @ whitening, np.ones((len(numbers), 1))], axis=1)
+        moves = np.concatenate([unmixed @ moves[:-1], moves[-1:]])
         _, _, directions = np.linalg.svd(told @ moves, full_matrices=False)
         shares.append(moves @ directions[:rank].T)
         fields.append(directions[:rank].reshape(rank, 2, side, side))

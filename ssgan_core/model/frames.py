@@ -42,7 +42,9 @@ class Frames(nn.Module):
     def __init__(self, parts: list[Part], latent: int, traits: int) -> None:
         super().__init__()
         self.told = slice(latent, latent + traits)
-        self.frame = [_EYES if _OF_EYES in part.merges else 0 for part in parts]
+        frame = torch.tensor([_EYES if _OF_EYES in part.merges else 0 for part in parts])
+        self.register_buffer("frame", frame, persistent=False)
+        self.frame: Tensor
         low, high = torch.tensor([part.window for part in parts]).unflatten(1, (2, 2)).unbind(1)
         self.register_buffer("centre", (low + high)[:, None] / 2, persistent=False)
         self.register_buffer("reach", (high - low)[:, None] / 2, persistent=False)

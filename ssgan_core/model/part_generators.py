@@ -159,12 +159,12 @@ class PartGenerators(nn.Module):
             fine = fourier_features(
                 config.paint_frequencies, config.highest_paint_frequency, config.highest_frequency
             )
-            self.to_fine = _later(count, codes, fine, width)
+            self.to_fine = _later(count, codes, 2 * len(fine) + 2, width)
         self.register_buffer("fine_waves", fine)
         self.frames, self.to_place = None, None
         if config.frames:
             self.frames = Frames(sheets, config.latent, config.traits)
-            self.to_place = _later(count, codes, self.waves, width)
+            self.to_place = _later(count, codes, 2 * config.frequencies + 2, width)
         self.register_buffer("depth_waves", fourier_features(_DEPTH_FREQUENCIES, _DEPTH_HIGHEST))
         self.register_buffer("layout_prior", torch.zeros(count, self.size, self.size))
         self.register_buffer("depth_start", torch.tensor([part.depth_start for part in sheets]))
@@ -183,8 +183,7 @@ class PartGenerators(nn.Module):
         self.to_features = PartLinear(count, codes, width, config.features, demodulate=False, gain=0.2)
         self.to_clearness = None
         if clear:  # one number for all of a lens at first, and quick to learn
-            self.to_clearness = PartLinear(len(clear), codes, width, 1, demodulate=False, gain=4.0)
-            nn.init.zeros_(self.to_clearness.weight)
+            self.to_clearness = _later(len(clear), codes, width, 1)
         if config.lifting == "none":
             self.depth_layers, self.to_depth = None, None
             return
@@ -401,9 +400,9 @@ class PartGenerators(nn.Module):
         return codes if self.sheets == 1 else codes.repeat_interleave(self.sheets, dim=1)
 
 
-def _later(sheets: int, codes: int, waves: Tensor, width: int) -> PartLinear:
-    """A layer that adds what position codes of the waves say to something known already; at first nothing."""
-    layer = PartLinear(sheets, codes, 2 * len(waves) + 2, width, demodulate=False, gain=_LATER_GAIN)
+def _later(sheets: int, codes: int, inputs: int, outputs: int) -> PartLinear:
+    """A layer that says nothing at first, and is quick to learn."""
+    layer = PartLinear(sheets, codes, inputs, outputs, demodulate=False, gain=_LATER_GAIN)
     nn.init.zeros_(layer.weight)
     return layer
 
