@@ -297,6 +297,7 @@ class TrainingConfig:
         loss: logistic (non-saturating), or relativistic (R3GAN: real and generated examples judged in pairs of
             one camera, with R2 beside R1).
         lr_ramp_kimg: images over which the learning rates rise from zero; for runs begun with --init-state.
+        lr_fall_kimg: images at the end of the run over which they fall to zero.
         layout_prior: whether every part starts where the data usually has it, instead of everywhere.
         render_start: side of the rays cast at first; their pictures are brought to model.render_resolution
             bilinearly. 0 casts all rays from the start.
@@ -340,6 +341,7 @@ class TrainingConfig:
     precision: str = "bf16"
     loss: str = "logistic"
     lr_ramp_kimg: float = 0.0
+    lr_fall_kimg: float = 0.0
     layout_prior: bool = True
     render_start: int = 0
     render_kimg: float = 200.0
@@ -367,6 +369,7 @@ class TrainingConfig:
             "curvature_weight",
             "exchange_weight",
             "lr_ramp_kimg",
+            "lr_fall_kimg",
         ):
             _require(getattr(self, name) >= 0, f"training.{name} must not be negative")
         _require(

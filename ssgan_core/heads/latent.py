@@ -89,11 +89,10 @@ def number_layout(knots: int) -> NumberLayout:
         rows[0] for trait, rows in _score_directions(population) if trait.name not in population.shares
     ]
     quantiles = np.quantile(values, np.linspace(0, 1, knots), axis=0).T
-    whitening = _whitening(values.T, _LEAST_VARIANCE_OF_NUMBERS)
     return NumberLayout(
         np.array(directions, np.float32),
         quantiles.astype(np.float32),
-        whitening.astype(np.float32),
+        _whitening_of_numbers().astype(np.float32),
         odd_numbers(),
     )
 
@@ -106,8 +105,7 @@ def odd_numbers() -> np.ndarray:
 def population_numbers(count: int) -> tuple[tuple[Identity, ...], np.ndarray, np.ndarray]:
     """So many people of the population, at most 2,000; their numbers [count, N], of mean 0 and variance 1 over the
     population; and the whitening of `number_layout` [N, N]."""
-    values = _numbers()
-    return _people()[:count], values[:count], _whitening(values.T, _LEAST_VARIANCE_OF_NUMBERS)
+    return _people()[:count], _numbers()[:count], _whitening_of_numbers()
 
 
 @lru_cache(maxsize=1)
@@ -120,6 +118,10 @@ def _numbers() -> np.ndarray:
             columns.append(column ** (1 / 2.2) if trait.name.endswith(("_r", "_g", "_b")) else column)
     values = np.stack(columns, axis=1)
     return (values - values.mean(axis=0)) / values.std(axis=0)
+
+
+def _whitening_of_numbers() -> np.ndarray:
+    return _whitening(_numbers().T, _LEAST_VARIANCE_OF_NUMBERS)
 
 
 @dataclass(frozen=True)

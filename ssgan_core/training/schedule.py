@@ -34,17 +34,17 @@ class Schedule:
 
     def generator_lr(self, images: int) -> float:
         """Learning rate of the generator's next step."""
-        return self.config.training.generator_lr * self._ramp(images)
+        return self.config.training.generator_lr * self._pace(images)
 
     def discriminator_lr(self, images: int) -> float:
         """Learning rate of the discriminator's next step, for lazy regularisation (StyleGAN2, appendix B)."""
         training = self.config.training
         lazy = training.r1_interval / (training.r1_interval + 1)
-        return training.discriminator_lr * lazy * self._ramp(images)
+        return training.discriminator_lr * lazy * self._pace(images)
 
     def critic_lr(self, images: int) -> float:
         """Learning rate of the critic's next step."""
-        return self.config.training.discriminator_lr * self._ramp(images)
+        return self.config.training.discriminator_lr * self._pace(images)
 
     @property
     def warmup_images(self) -> int:
@@ -101,10 +101,14 @@ class Schedule:
         batch = self.config.training.batch
         return ceil(kimg * 1000 / batch) * batch
 
-    def _ramp(self, images: int) -> float:
-        """Linear from zero to one: optimisers without moments begin with small steps."""
-        ramp = self.config.training.lr_ramp_kimg * 1000
-        return 1.0 if ramp == 0 else min(1.0, (images + self.config.training.batch) / ramp)
+    def _pace(self, images: int) -> float:
+        """Linear from zero to one, as optimisers without moments begin with small steps, and to zero at the end, where
+        smaller steps average out what batches differ in."""
+        training = self.config.training
+        rise, fall = training.lr_ramp_kimg * 1000, training.lr_fall_kimg * 1000
+        risen = 1.0 if rise == 0 else min(1.0, (images + training.batch) / rise)
+        left = 1.0 if fall == 0 else min(1.0, (self.total_images - images) / fall)
+        return risen * left
 
 
 def _grown(start: int, end: int, progress: float) -> int:

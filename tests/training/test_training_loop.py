@@ -58,7 +58,7 @@ def weights(path):
         recipe(warmup_kimg=0.012, warmup_views=2),
         recipe(truth_kimg=0.02, warmup_views=2),
         recipe(warmup_kimg=0.008, exchange_weight=1.0, texture_weight=1.0),
-        recipe(warmup_kimg=0.008, truth_kimg=0.02, critic_weight=0.1, lr_ramp_kimg=0.012),
+        recipe(warmup_kimg=0.008, truth_kimg=0.02, critic_weight=0.1, lr_ramp_kimg=0.012, lr_fall_kimg=0.012),
         with_places(recipe({"mode": "fixed", "probability": 0.5}, loss="relativistic", truth_kimg=0.02)),
         # Stopped between two sides, and between warm-up and game.
         recipe(
@@ -509,6 +509,14 @@ def test_learning_rates_rise_over_the_ramp(heads, tmp_path, monkeypatch):
     assert taken[::3][0] == pytest.approx(0.002)
     assert [rate for rate in taken if rate > 0.0031] == pytest.approx([0.004] * 3)
     assert taken[-1] == pytest.approx(0.003 * 100 / 101)
+
+
+def test_learning_rates_fall_at_the_end_to_less_than_a_step_from_nothing():
+    config = recipe(kimg=0.04, batch=4, lr_ramp_kimg=0.008, lr_fall_kimg=0.016, generator_lr=0.004)
+    rates = [Schedule(config).generator_lr(images) for images in range(0, 40, 4)]
+    assert rates == pytest.approx([0.002, *[0.004] * 6, 0.003, 0.002, 0.001])
+    lazy = Schedule(config).discriminator_lr(36) / Schedule(config).discriminator_lr(20)
+    assert lazy == Schedule(config).critic_lr(36) / Schedule(config).critic_lr(20) == pytest.approx(0.25)
 
 
 def test_what_was_learnt_is_kept_before_it_is_measured(heads, tmp_path, monkeypatch):
