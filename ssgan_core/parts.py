@@ -40,10 +40,10 @@ CELEBAMASK_HQ_SUFFIXES = {
     "neck_l": "necklace", "neck": "neck", "cloth": "cloth",
 }  # fmt: skip
 
-# Class names of what is strands or weave to the eye.
-TEXTURED = ("hair", "cloth", "hat")
-# Class names of what is smooth but for grain: pores, stubble, creases, the hairs of brows.
-GRAINED = ("skin", "nose", "l_ear", "r_ear", "neck", "l_brow", "r_brow")
+# Class name of what is strands to the eye.
+TEXTURED = "hair"
+# Class names of what is smooth but for grain: pores, stubble, creases, the hairs of brows, weave.
+GRAINED = ("skin", "nose", "l_ear", "r_ear", "neck", "l_brow", "r_brow", "cloth", "hat")
 # Class name of what a mask covers, and light passes through all the same.
 SEEN_THROUGH = "glasses"
 # Class name of what consists of strands that part at its outline.

@@ -33,6 +33,7 @@ from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator
 from ssgan_core.synthesis import codes_from_seed, find_model, load_generator, synthesise
 from ssgan_core.training import runs
+from ssgan_core.training.schedule import Schedule
 
 MOST_PARAMETERS = 7_000_000
 MOST_BYTES = 15_000_000
@@ -292,7 +293,7 @@ def _facts(
 
 
 def _teaching(stage: Stage) -> str:
-    known = min(stage.images, round(stage.recipe.training.warmup_kimg * 1000))
+    known = min(stage.images, Schedule(stage.recipe).warmup_images)
     parts = []
     if known:
         shown = "what lies behind known heads" if stage.recipe.training.backdrop_alone else "known heads"

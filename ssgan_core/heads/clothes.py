@@ -1,5 +1,7 @@
 """Clothes: a sheet over the shoulders with an opening for the neck, and the collar around it.
 
+What shows where cloth ends follows from the identity's numbers; folds are drawn at random.
+
 Lengths here are template units (decimetres) unless noted; `drop` and `angle` are those of torso.Torso.
 """
 
@@ -13,7 +15,7 @@ import numpy as np
 from ssgan_core.heads.bust import Bust
 from ssgan_core.heads.sampler import NECKLINES, Identity
 from ssgan_core.heads.scene import Material, Surface
-from ssgan_core.heads.solids import Part, ball, blur_rows, join, oval, sheet, smoothstep, tube, unit
+from ssgan_core.heads.solids import Part, ball, between, blur_rows, join, oval, sheet, smoothstep, tube, unit
 from ssgan_core.heads.torso import COLUMNS, Torso, torso_of
 
 _STREAM = 7_301
@@ -21,13 +23,15 @@ _LOWEST = 2.45  # drop at which the sheet leaves the body and hangs
 _ROWS = 32
 _FABRIC_RADIUS = 0.62  # where the fabric coordinates put the ring around the neck
 _EASE = 0.04  # of cloth above the torso's grid
+_BUTTONED = 0.3  # opening of shirts up to which they are
+_DRAWN_TIGHT = 0.3  # opening of hoods up to which no strings hang down
 
 
 def clothes(identity: Identity, bust: Bust) -> Surface:
     """The garment that `identity.neckline` names, as one surface of Material.CLOTH."""
     rng = np.random.default_rng([identity.seed, identity.index, _STREAM])
     tailor = _TAILORS[NECKLINES[identity.neckline]]
-    return join(Material.CLOTH, tailor(torso_of(bust), rng), two_sided=True)
+    return join(Material.CLOTH, tailor(torso_of(bust), identity, rng), two_sided=True)
 
 
 def _angles() -> np.ndarray:
@@ -150,18 +154,18 @@ def _band(torso: Torso, opening: np.ndarray, width: np.ndarray | float, mark: fl
     return _strip(torso, _angles(), drop, lift + _EASE, mark)
 
 
-def _crew(torso: Torso, rng: np.random.Generator) -> list[Part]:
-    loose = rng.uniform(0.0, 0.10)
+def _crew(torso: Torso, identity: Identity, rng: np.random.Generator) -> list[Part]:
+    loose = 0.10 * identity.neck_opening
     opening = _around(_angles(), 0.46 + 1.4 * loose, 0.28 + loose, 0.20 + 0.4 * loose)
     return [
         _body(torso, opening, _folds(rng, 0.06)),
-        _band(torso, opening, rng.uniform(0.15, 0.22), 1.0),
+        _band(torso, opening, between(0.15, 0.22, identity.collar_height), 1.0),
     ]
 
 
-def _vee(torso: Torso, rng: np.random.Generator) -> list[Part]:
+def _vee(torso: Torso, identity: Identity, rng: np.random.Generator) -> list[Part]:
     angle = _angles()
-    deep = rng.uniform(0.85, 1.3)
+    deep = between(0.85, 1.3, identity.neck_opening)
     base = _around(angle, 0.50, 0.34, 0.22)
     opening = base + (deep - 0.50) * (1 - np.abs(angle) / np.radians(70)).clip(0)
     # Blurred at the sides, where the slope begins; the point itself stays sharp.
@@ -169,22 +173,21 @@ def _vee(torso: Torso, rng: np.random.Generator) -> list[Part]:
     opening = opening + apart * (blur_rows(opening, 40) - opening)
     return [
         _body(torso, opening, _folds(rng, 0.055)),
-        _band(torso, opening, rng.uniform(0.12, 0.18), 1.0),
+        _band(torso, opening, between(0.12, 0.18, identity.collar_height), 1.0),
     ]
 
 
-def _wide(torso: Torso, rng: np.random.Generator) -> list[Part]:
-    scoop = rng.uniform(0.7, 1.1)
-    opening = _around(_angles(), scoop, rng.uniform(0.5, 0.8), 0.42)
+def _wide(torso: Torso, identity: Identity, rng: np.random.Generator) -> list[Part]:
+    scoop, side = between(0.7, 1.1, identity.neck_opening), between(0.8, 0.5, identity.collar_height)
+    opening = _around(_angles(), scoop, side, 0.42)
     return [_body(torso, opening, _folds(rng, 0.045), ease=0.02, hem=0.07)]
 
 
-def _turtleneck(torso: Torso, rng: np.random.Generator) -> list[Part]:
+def _turtleneck(torso: Torso, identity: Identity, rng: np.random.Generator) -> list[Part]:
     angle = _angles()
     base = _around(angle, 0.40, 0.30, 0.26)
-    height = rng.uniform(0.8, 1.1)
-    top = _around(angle, -0.10, -0.27, -0.34) * height
-    fold = top + rng.uniform(0.30, 0.42) + _around(angle, 0.0, 0.08, 0.10)
+    top = _around(angle, -0.10, -0.27, -0.34) * between(0.8, 1.1, identity.collar_height)
+    fold = top + between(0.42, 0.30, identity.neck_opening) + _around(angle, 0.0, 0.08, 0.10)
     loose = rng.uniform(0.4, 1.2)
     phase = rng.uniform(0, 2 * np.pi, 5)
     rows = []
@@ -215,13 +218,13 @@ def _turtleneck(torso: Torso, rng: np.random.Generator) -> list[Part]:
     ]
 
 
-def _shirt(torso: Torso, rng: np.random.Generator) -> list[Part]:
+def _shirt(torso: Torso, identity: Identity, rng: np.random.Generator) -> list[Part]:
     angle = _angles()
-    buttoned = rng.random() < 0.3
-    gap = (
-        0.05 if buttoned else rng.uniform(0.28, 0.42)
-    )  # half the angle at which the collar's ends stand apart
-    apex = 0.36 if buttoned else rng.uniform(0.75, 1.15)
+    buttoned = identity.neck_opening < _BUTTONED
+    undone = (identity.neck_opening - _BUTTONED) / (1 - _BUTTONED)
+    # Half the angle at which the collar's ends stand apart.
+    gap = 0.05 if buttoned else between(0.28, 0.42, undone)
+    apex = 0.36 if buttoned else between(0.75, 1.15, undone)
     foot = (0.34, 0.25, 0.16)  # in front, at the sides, behind
     opening = _around(angle, *foot) + (apex - foot[0]) * (1 - np.abs(angle) / (gap + 0.05)).clip(0)
     parts = [_body(torso, opening, _folds(rng, 0.055), gathered=(0.35, 0.8))]
@@ -229,9 +232,10 @@ def _shirt(torso: Torso, rng: np.random.Generator) -> list[Part]:
     t = np.linspace(-1, 1, 97)
     around, near = np.pi + t * (np.pi - gap), np.abs(t)
     base = _around(around, *foot)
-    stand = rng.uniform(0.30, 0.38) - 0.16 * near**3
-    leaf = rng.uniform(0.44, 0.50) + rng.uniform(0.26, 0.42) * smoothstep(0.6, 1.0, near)
-    slant = np.sign(t) * -rng.uniform(0.22, 0.40) * smoothstep(0.55, 1.0, near)
+    size = identity.collar_height
+    stand = between(0.30, 0.38, size) - 0.16 * near**3
+    leaf = between(0.44, 0.50, size) + between(0.26, 0.42, size) * smoothstep(0.6, 1.0, near)
+    slant = np.sign(t) * -between(0.22, 0.40, size) * smoothstep(0.55, 1.0, near)
     inside = ((-0.35, -0.02), (0.0, -0.02), (0.4, -0.012), (0.8, 0.0), (0.95, 0.01))
     outside = (
         (0.0, 0.035), (0.03, 0.06), (0.09, 0.078), (0.2, 0.085), (0.35, 0.085), (0.5, 0.082), (0.65, 0.08),
@@ -262,12 +266,12 @@ def _placket(torso: Torso, start: float) -> list[Part]:
     return parts
 
 
-def _hood(torso: Torso, rng: np.random.Generator) -> list[Part]:
+def _hood(torso: Torso, identity: Identity, rng: np.random.Generator) -> list[Part]:
     angle = _angles()
     opening = _around(angle, 0.52, 0.30, 0.20)
     parts = [_body(torso, opening, _folds(rng, 0.075), ease=0.05, gathered=(0.1, 0.5))]
     # The hood lies folded around the neck: a soft roll that widens towards the nape, where the hood hangs down.
-    size = rng.uniform(0.85, 1.15)
+    size = between(0.85, 1.15, identity.collar_height)
     thick = _around(angle, 0.06, 0.15, 0.30) * size
     tall = _around(angle, 0.09, 0.19, 0.25) * size
     place = _around(angle, 0.54, 0.28, 0.20)
@@ -289,7 +293,7 @@ def _hood(torso: Torso, rng: np.random.Generator) -> list[Part]:
         rings.append(foot + torso.scale * (out[:, None] * outward + rise[:, None] * up))
     rings.append(torso.at(angle, place + 0.8 * thick + 0.08, 0.02))
     parts.append(_cloth_rows(torso, angle, np.stack(rings), 0.0))
-    if rng.random() < 0.7:  # drawstrings
+    if identity.neck_opening > _DRAWN_TIGHT:  # drawstrings
         for side in (-1, 1):
             drop = np.linspace(0.48, 1.2 + 0.15 * rng.random(), 16)
             away = 0.22 + 0.03 * np.sin(3 * drop + phase[5])
@@ -301,7 +305,7 @@ def _hood(torso: Torso, rng: np.random.Generator) -> list[Part]:
     return parts
 
 
-_TAILORS: dict[str, Callable[[Torso, np.random.Generator], list[Part]]] = {
+_TAILORS: dict[str, Callable[[Torso, Identity, np.random.Generator], list[Part]]] = {
     "crew": _crew,
     "v-neck": _vee,
     "turtleneck": _turtleneck,

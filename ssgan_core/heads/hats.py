@@ -13,13 +13,14 @@ import numpy as np
 from ssgan_core.heads.bust import Bust
 from ssgan_core.heads.sampler import HATS, Identity
 from ssgan_core.heads.scene import Material, Surface
-from ssgan_core.heads.solids import Part, ball, blur_around, blur_rows, join, sheet, smoothstep, unit
+from ssgan_core.heads.solids import Part, ball, between, blur_around, blur_rows, join, sheet, smoothstep, unit
 from ssgan_core.heads.template import template
 
 _STREAM = 7_305
 _COLUMNS = 72
 CLEARANCE = 0.018  # above the hull: flattened hair lies below it
 _CHART_RADIUS = 0.2
+_TRIMMED = 0.6  # bend of peaks up to which they have the trim's colour
 
 
 def hats(identity: Identity, bust: Bust) -> list[Surface]:
@@ -28,7 +29,7 @@ def hats(identity: Identity, bust: Bust) -> list[Surface]:
     if name == "none":
         return []
     rng = np.random.default_rng([identity.seed, identity.index, _STREAM])
-    return [join(Material.HAT, _HATTERS[name](bust, rng), two_sided=True)]
+    return [join(Material.HAT, _HATTERS[name](bust, identity, rng), two_sided=True)]
 
 
 class _Skull:
@@ -112,12 +113,12 @@ def _midline(height: float, side: int) -> int:
     return int(np.where(wanted, np.abs(y - height), np.inf).argmin())
 
 
-def _beanie(bust: Bust, rng: np.random.Generator) -> list[Part]:
-    skull = _Skull(bust, 7.80 + rng.uniform(-0.03, 0.05), 7.12)
+def _beanie(bust: Bust, identity: Identity, rng: np.random.Generator) -> list[Part]:
+    skull = _Skull(bust, 7.80 + between(-0.03, 0.05, identity.hat_height), 7.12)
     angle = skull.angle
     phase = rng.uniform(0, 2 * np.pi, 6)
-    cuff = rng.uniform(0.25, 0.42) * skull.unit / (skull.polar * 0.24)  # share of the meridian
-    slack = rng.uniform(0.0, 0.055)
+    cuff = between(0.25, 0.42, identity.hat_brim) * skull.unit / (skull.polar * 0.24)  # share of the meridian
+    slack = 0.055 * identity.hat_height
     thick = rng.uniform(0.012, 0.017)
 
     # The cap itself, from its top to under the cuff: loose above, gathered at the crown.
@@ -156,8 +157,8 @@ def _beanie(bust: Bust, rng: np.random.Generator) -> list[Part]:
     return [skull.piece(crown), skull.piece(band)]
 
 
-def _cap(bust: Bust, rng: np.random.Generator) -> list[Part]:
-    skull = _Skull(bust, 7.88 + rng.uniform(-0.03, 0.05), 7.20)
+def _cap(bust: Bust, identity: Identity, rng: np.random.Generator) -> list[Part]:
+    skull = _Skull(bust, 7.88 + between(-0.03, 0.05, identity.hat_height), 7.20)
     angle = skull.angle
     share = np.linspace(0.0, 1.0, 24)
     # Six panels, puffed between their seams; the two in front stand up.
@@ -169,7 +170,9 @@ def _cap(bust: Bust, rng: np.random.Generator) -> list[Part]:
         + 0.002
         + 0.010 * rise
         + 0.004 * puff * rise
-        + rng.uniform(0.015, 0.03) * stand * (np.sin(np.pi * share.clip(0, 1)) ** 0.7)[:, None]
+        + between(0.015, 0.03, identity.hat_height)
+        * stand
+        * (np.sin(np.pi * share.clip(0, 1)) ** 0.7)[:, None]
     )
     crown = skull.dome(share, lift)
     tuck = skull.dome(
@@ -178,10 +181,10 @@ def _cap(bust: Bust, rng: np.random.Generator) -> list[Part]:
     )
     top = crown[0].mean(axis=0)
     parts = [skull.piece(np.concatenate([crown, tuck])), ball(top, np.array([0.013, 0.006, 0.013]), 6, 12)]
-    return parts + _visor(skull, crown[-1], rng)
+    return parts + _visor(skull, crown[-1], identity, rng)
 
 
-def _visor(skull: _Skull, edge: np.ndarray, rng: np.random.Generator) -> list[Part]:
+def _visor(skull: _Skull, edge: np.ndarray, identity: Identity, rng: np.random.Generator) -> list[Part]:
     """The peak of a cap: leaves the edge in front, bent down at its sides."""
     spread = np.radians(rng.uniform(47, 53))
     across = np.linspace(-1, 1, 41)
@@ -189,10 +192,10 @@ def _visor(skull: _Skull, edge: np.ndarray, rng: np.random.Generator) -> list[Pa
     ring = np.append(skull.angle, 2 * np.pi)
     closed = np.concatenate([edge, edge[:1]])
     root = np.stack([np.interp(turn % (2 * np.pi), ring, closed[:, i]) for i in range(3)], axis=-1)
-    reach = rng.uniform(0.60, 0.70) * skull.unit
+    reach = between(0.60, 0.70, identity.hat_brim) * skull.unit
     length = reach * (1 - np.abs(across) ** 2.8) ** 0.6
-    bend = rng.uniform(0.06, 0.20) * skull.unit
-    slope = rng.uniform(0.22, 0.36)
+    bend = between(0.06, 0.20, identity.hat_curl) * skull.unit
+    slope = between(0.36, 0.22, identity.hat_curl)
     out = np.linspace(0, 1, 12)[:, None]
     # It points forward, a little towards its middle.
     forward = np.stack([0.12 * np.sin(turn), np.zeros_like(turn), np.ones_like(turn)], axis=-1)
@@ -207,18 +210,18 @@ def _visor(skull: _Skull, edge: np.ndarray, rng: np.random.Generator) -> list[Pa
     # Over the rounded rim to the underside.
     rim = top[-1] + np.array([0.0, -0.5 * thick, 0.0]) + 0.4 * thick * forward
     rows = np.concatenate([top, rim[None], top[::-1] + down])
-    mark = 1.0 if rng.random() < 0.6 else 0.0
+    mark = float(identity.hat_curl < _TRIMMED)
     chart = np.stack([rows[..., 0], rows[..., 2], np.full(rows.shape[:2], mark)], axis=-1)
     return [sheet(rows, chart)]
 
 
-def _brimmed(bust: Bust, rng: np.random.Generator) -> list[Part]:
-    skull = _Skull(bust, 7.84 + rng.uniform(-0.03, 0.05), 7.46)
+def _brimmed(bust: Bust, identity: Identity, rng: np.random.Generator) -> list[Part]:
+    skull = _Skull(bust, 7.84 + between(-0.03, 0.05, identity.hat_height), 7.46)
     angle = skull.angle
     up = skull.up
     base = skull.dome(np.array([1.0]), CLEARANCE)[0]
     middle = base.mean(axis=0)
-    tall = skull.height + rng.uniform(0.10, 0.34) * skull.unit + 0.02
+    tall = skull.height + between(0.10, 0.34, identity.hat_height) * skull.unit + 0.02
     taper = rng.uniform(0.10, 0.20)
     # The crown: nearly upright walls, a soft shoulder, a top that is dented in the middle and pinched in front.
     rows = []
@@ -252,9 +255,9 @@ def _brimmed(bust: Bust, rng: np.random.Generator) -> list[Part]:
         )
         ribbon.append(row + out * unit((row - middle) * np.array([1.0, 0.0, 1.0])))
     # The brim: down in front, rolled up at the sides and behind.
-    reach = rng.uniform(0.45, 0.68) * skull.unit
+    reach = between(0.45, 0.68, identity.hat_brim) * skull.unit
     outward = unit((base - middle) - ((base - middle) @ up)[:, None] * up)
-    curl = rng.uniform(0.12, 0.30)
+    curl = between(0.12, 0.30, identity.hat_curl)
     cos = np.cos(angle)
     rise = curl * (0.75 - 0.95 * cos - 0.95 * cos**2)  # of the rim, relative to the brim's width
     out = np.linspace(0.0, 1.0, 10)[:, None]
@@ -275,7 +278,7 @@ def _brimmed(bust: Bust, rng: np.random.Generator) -> list[Part]:
     ]
 
 
-_HATTERS: dict[str, Callable[[Bust, np.random.Generator], list[Part]]] = {
+_HATTERS: dict[str, Callable[[Bust, Identity, np.random.Generator], list[Part]]] = {
     "beanie": _beanie,
     "cap": _cap,
     "brimmed": _brimmed,

@@ -59,6 +59,11 @@ def _drawn(*, odd: bool = False) -> Any:
     return field(metadata={"drawn": True, "odd": odd})
 
 
+def _share() -> Any:
+    """A share 0..1 of how far something may go, all equally likely; drawn last."""
+    return field(metadata={"share": True, "odd": False})
+
+
 def _choice(names: tuple[str, ...]) -> Any:
     """An index into `names`."""
     return field(metadata={"choices": len(names)})
@@ -212,6 +217,15 @@ class Identity:
     back2_r: float = _drawn()
     back2_g: float = _drawn()
     back2_b: float = _drawn()
+    # how clothes and accessories are cut, each in terms of what its kind may vary by
+    neck_opening: float = _share()
+    collar_height: float = _share()
+    hat_height: float = _share()
+    hat_brim: float = _share()
+    hat_curl: float = _share()
+    glasses_size: float = _share()
+    glasses_thickness: float = _share()  # of frames: the lower end is wire, the upper acetate
+    lens_shape: float = _share()  # of sunglasses
 
     def colour(self, name: str) -> np.ndarray:
         """Reflectance [3], float32, of `skin`, `hair`, `iris`, `cloth`, `trim`, `hat`, `back` or `back2`."""
@@ -248,6 +262,7 @@ def sample_identity(seed: int, index: int) -> Identity:
         "ponytail",
     ):
         values["hair_style"] = HAIR_STYLES.index("bob" if values["female"] > 0.5 else "short")
+    values.update((spec.name, float(rng.random())) for spec in traits() if "share" in spec.metadata)
     return Identity(seed=seed, index=index, **values)
 
 

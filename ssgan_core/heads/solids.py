@@ -35,6 +35,11 @@ def join(material: Material, parts: list[Part], two_sided: bool = False) -> Surf
     )
 
 
+def between(low: float, high: float, share: float) -> float:
+    """The number at a share 0..1 of the way from `low` to `high`."""
+    return low + (high - low) * share
+
+
 @lru_cache(maxsize=64)
 def grid_triangles(
     rows: int, columns: int, wrap_rows: bool = False, wrap_columns: bool = False, flip: bool = False

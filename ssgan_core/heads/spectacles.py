@@ -10,10 +10,9 @@ import numpy as np
 from ssgan_core.heads.bust import Bust
 from ssgan_core.heads.sampler import GLASSES, Identity
 from ssgan_core.heads.scene import Material, Surface
-from ssgan_core.heads.solids import Part, ball, blur_rows, join, oval, sheet, smoothstep, tube, unit
+from ssgan_core.heads.solids import Part, ball, between, blur_rows, join, oval, sheet, smoothstep, tube, unit
 from ssgan_core.heads.template import template
 
-_STREAM = 7_303
 _CLEARANCE = 0.004  # world, between skin and frame
 _VERTEX_DISTANCE = (
     0.022  # world, from the eyeball to the lens: 8 mm, and more where brow or cheek asks for it
@@ -60,11 +59,11 @@ def spectacles(identity: Identity, bust: Bust) -> list[Surface]:
     name = GLASSES[identity.glasses]
     if name == "none":
         return []
-    rng = np.random.default_rng([identity.seed, identity.index, _STREAM])
     tinted = name == "sunglasses"
-    style = _SUNGLASSES[rng.integers(len(_SUNGLASSES))] if tinted else _STYLES[name]
-    thick = rng.random() < style.acetate
-    front = _Front(bust, style, size=rng.uniform(0.94, 1.05), thickness=rng.uniform(*_THICKNESS[thick]))
+    style = _sunglasses(identity.lens_shape) if tinted else _STYLES[name]
+    thick = identity.glasses_thickness >= 1 - style.acetate
+    size = between(0.94, 1.05, identity.glasses_size)
+    front = _Front(bust, style, size, between(*_THICKNESS[thick], identity.glasses_thickness))
     parts = [part for side in (1, -1) for part in (front.rim(side), front.temple(side, thick))]
     parts += front.bridge(thick, double=style.hang > 0)
     lenses = [front.lens(side) for side in (1, -1)]
@@ -72,6 +71,11 @@ def spectacles(identity: Identity, bust: Bust) -> list[Surface]:
         join(Material.FRAME, parts),
         join(Material.LENS if tinted else Material.CLEAR, lenses, two_sided=True),
     ]
+
+
+def _sunglasses(lens_shape: float) -> _Style:
+    """The style of a share 0..1."""
+    return _SUNGLASSES[min(int(lens_shape * len(_SUNGLASSES)), len(_SUNGLASSES) - 1)]
 
 
 _THICKNESS = {False: (0.0034, 0.0046), True: (0.0078, 0.0110)}  # world, of wire and of acetate

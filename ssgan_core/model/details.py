@@ -1,4 +1,4 @@
-"""Strands, weave, pores, stubble: details as fine as the picture's pixels, painted on surfaces that the renderer drew.
+"""Strands, pores, stubble, weave: details as fine as the picture's pixels, painted on surfaces that the renderer drew.
 
 Every pixel looks up oriented noise where its ray meets a surface, and mixes it as its features say. So strength,
 direction and colour of a texture are a linear layer away; networks of position would have to learn every strand, and
@@ -7,6 +7,9 @@ maps with a ray for every other pixel cannot show them. Not in the paper: its up
 Amplitudes are linear in features, and what is added in both: with noise n, features f and weights W, the sum over k
 of (W f)[k] n[k]. A GPU multiplies amplitudes by noise. A processor, which waits for memory, takes those pixels alone
 that have details, and multiplies f by the sum over k of W[k] n[k]: as many numbers as features, not as planes of noise.
+
+Unsure of which way strands run, a layer says a little of every direction, and a mixture of all looks like knitwear. So
+strands are combed: directions that are loud become louder, the rest fainter, and each octave keeps its energy.
 """
 
 from __future__ import annotations
@@ -22,6 +25,10 @@ from ssgan_core.model.noise import OrientedNoise
 from ssgan_core.rendering.rays import camera_rays
 
 _LEAST_OPACITY = 1e-3
+_COMBED = (
+    2  # power of a direction's energy, relative to the loudest one's, that its amplitudes are multiplied by
+)
+_LEAST_ENERGY = 1e-12
 # Standard deviation that grain begins with: that of most of the skin of synthetic heads. From zero no slope leads
 # anywhere, since noise that is added and noise that is taken away look alike.
 _FAINT = 0.005
@@ -49,19 +56,20 @@ class SurfaceDetails(nn.Module):
         noise: that is mixed.
         painted: [K] bool, which of the foreground's parts get details.
         width: channels of the features.
-        faint: whether they begin alike everywhere and faint, as grain, or as features happen to say.
+        grain: whether they begin alike everywhere and faint, and run wherever they like; else they are strands.
     """
 
-    def __init__(self, noise: OrientedNoise, painted: Tensor, width: int, *, faint: bool = False) -> None:
+    def __init__(self, noise: OrientedNoise, painted: Tensor, width: int, *, grain: bool = False) -> None:
         super().__init__()
         self.noise = noise
+        self.combed = not grain
         self.register_buffer("painted", painted.float(), persistent=False)
         self.painted: Tensor
         self.to_amplitudes = EqualConv2d(width, 3 * len(noise.planes), 1, gain=0.25)
         with torch.no_grad():  # the same in red, green and blue: grey at first
             weight = self.to_amplitudes.weight.unflatten(0, (3, -1))
             weight[1:] = weight[:1]
-            if faint:
+            if grain:
                 weight.zero_()
                 self.to_amplitudes.bias.fill_(_FAINT)
 
@@ -76,6 +84,8 @@ class SurfaceDetails(nn.Module):
     def _everywhere(self, features: Tensor, points: Tensor, strength: Tensor, left_out: int) -> Tensor:
         noise = self.noise.everywhere(points)[:, left_out:] * strength
         amplitudes = self.to_amplitudes(features).float().unflatten(1, (3, -1))[:, :, left_out:]
+        if self.combed:
+            noise = noise * combing(amplitudes.mean(1).movedim(1, -1), self.noise.directions).movedim(-1, 1)
         return (amplitudes * noise[:, None]).sum(2)
 
     def _where_strong(self, features: Tensor, points: Tensor, strength: Tensor, left_out: int) -> Tensor:
@@ -84,8 +94,11 @@ class SurfaceDetails(nn.Module):
         noise = self.noise.at(points.flatten(0, 2)[strong], strength.flatten()[strong])[:, left_out:]
         weight, bias = self.to_amplitudes.scaled()
         weight, bias = weight.view(3, -1, width)[:, left_out:], bias.view(3, -1)[:, left_out:]
-        by_features = torch.einsum("nk,ckw->ncw", noise, weight)
         rows = features.permute(0, 2, 3, 1).flatten(0, 2)[strong]
+        if self.combed:
+            amplitudes = rows @ weight.mean(0).T.to(rows) + bias.mean(0)
+            noise = noise * combing(amplitudes.float(), self.noise.directions)
+        by_features = torch.einsum("nk,ckw->ncw", noise, weight)
         added = (by_features * rows[:, None]).sum(2, dtype=torch.float32) + noise @ bias.T
         everywhere = added.new_zeros(strength.numel(), 3).index_copy(0, strong, added)
         return everywhere.view(batch, *square, 3).permute(0, 3, 1, 2)
@@ -99,6 +112,20 @@ class SurfaceDetails(nn.Module):
         painted = masks * self.painted[:, None, None]
         largest = painted.amax(1, keepdim=True) / masks.sum(1, keepdim=True).clamp(min=1e-3)
         return painted.sum(1, keepdim=True) * (2 * largest - 1).clamp(min=0)
+
+
+def combing(amplitudes: Tensor, directions: int) -> Tensor:
+    """What to multiply amplitudes [..., octaves * directions] by, so that one direction prevails.
+
+    A direction's energy is that of all octaves, and half of its neighbours', as two neighbours make a direction between
+    theirs. The amplitudes of an octave keep the sum of their squares.
+    """
+    energy = amplitudes.unflatten(-1, (-1, directions)).square() + _LEAST_ENERGY
+    whole = energy.sum(-2, keepdim=True)
+    whole = whole + (whole.roll(1, -1) + whole.roll(-1, -1)) / 2
+    share = (whole / whole.amax(-1, keepdim=True)) ** _COMBED
+    kept = (energy * share.square()).sum(-1, keepdim=True)
+    return (share * (energy.sum(-1, keepdim=True) / kept).sqrt()).flatten(-2)
 
 
 def mean_distance(depth: Tensor, opacity: Tensor) -> Tensor:

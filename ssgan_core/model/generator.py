@@ -127,12 +127,12 @@ class Generator(nn.Module):
         self.details, self.fringes, self.grain = None, None, None
         if config.detail_octaves:
             noise = OrientedNoise(config.detail_octaves, config.detail_directions, config.resolution)
-            self.details = SurfaceDetails(noise, self._called(*TEXTURED), self.upsampler.width)
+            self.details = SurfaceDetails(noise, self._called(TEXTURED), self.upsampler.width)
             if config.fringes:
                 self.fringes = Fringes(noise, self._called(FRAYED), config.features)
         if config.grain:
             noise = OrientedNoise(_GRAIN_OCTAVES, _GRAIN_DIRECTIONS, config.resolution)
-            self.grain = SurfaceDetails(noise, self._called(*GRAINED), self.upsampler.width, faint=True)
+            self.grain = SurfaceDetails(noise, self._called(*GRAINED), self.upsampler.width, grain=True)
         self.depth_bounds = depth_bounds(limits)
         windows = torch.from_numpy(self.schema.windows).repeat_interleave(config.sheets, dim=0)
         self.register_buffer("windows", windows, persistent=False)

@@ -47,9 +47,11 @@ _WEIGHTS = {
 _UNTOLD = ("background", "hair")
 _COARSE_SIDE = 16
 _FRINGE = 1 / 64  # of a side: how far around hair single strands may lie, and lashes around eyes
-# Small parts whose every line codes tell: contrast that is right and in the wrong place made plates with dark rims of
-# brows, and irises black. So textures do not count there, nor as far around, and the critic teaches nothing.
-_LINES = ("eyes", "brows")
+# Parts whose every line codes tell: contrast that is right and in the wrong place made plates with dark rims of brows,
+# irises black, and fur of collars. So textures do not count there, nor as far around. Where parts are small, the
+# critic, which judges places wider than they are, teaches nothing.
+_LINES = ("eyes", "brows", "cloth", "hat")
+_SMALL = ("eyes", "brows")
 _BACKDROP_SIDE = 64  # nothing behind heads is in focus
 # Most of an error is fine, and drowns what colour a region has.
 _COARSE_WEIGHT = 4.0
@@ -106,10 +108,12 @@ class Warmup:
         self.backdrops = backdrops
         balance = part_areas.clamp(min=1e-4).rsqrt()
         names = phases.generator.schema.names
-        untold = [names.index(name) for name in _UNTOLD if name in names]
-        self.untold = torch.tensor(untold, dtype=torch.uint8, device=phases.device)
-        lines = [names.index(name) for name in _LINES if name in names]
-        self.lines = torch.tensor(lines, dtype=torch.uint8, device=phases.device)
+
+        def ids(wanted: tuple[str, ...]) -> Tensor:
+            found = [names.index(name) for name in wanted if name in names]
+            return torch.tensor(found, dtype=torch.uint8, device=phases.device)
+
+        self.untold, self.lines, self.small = ids(_UNTOLD), ids(_LINES), ids(_SMALL)
         fringes = phases.generator.fringes
         self.frayed = None if fringes is None else (fringes.frayed.nonzero()[:, 0] + 1).to(torch.uint8)
         self.reach = round(_FRINGE * phases.config.model.resolution)
@@ -141,7 +145,7 @@ class Warmup:
         pair = None
         if self.critic is not None:
             with phases.autocast():
-                judged = self._but_lines(output.image, shown.masks)
+                judged = self._but_small(output.image, shown.masks)
                 pair = self.critic.look(judged, shown.normalised_images())
                 terms["warmup_critic"] = self.critic.generator_loss(pair)
             loss = loss + phases.config.training.critic_weight * terms["warmup_critic"]
@@ -238,13 +242,13 @@ class Warmup:
             told &= ~dilate(torch.isin(masks, self.frayed), self.reach)
         return told[:, None].float()
 
-    def _around_lines(self, masks: Tensor) -> Tensor:
-        """Where codes tell every line [B, 1, H, W], bool."""
-        return dilate(torch.isin(masks, self.lines), self.reach)[:, None]
+    def _around(self, parts: Tensor, masks: Tensor) -> Tensor:
+        """Where parts are, and as far around as single strands lie [B, 1, H, W], bool."""
+        return dilate(torch.isin(masks, parts), self.reach)[:, None]
 
-    def _but_lines(self, image: Tensor, masks: Tensor) -> Tensor:
-        """The image, whose pixels learn nothing where codes tell every line."""
-        return torch.where(self._around_lines(masks), image.detach(), image)
+    def _but_small(self, image: Tensor, masks: Tensor) -> Tensor:
+        """The image, whose pixels learn nothing where parts are small."""
+        return torch.where(self._around(self.small, masks), image.detach(), image)
 
     def _picture_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """L1, square and gradients' L1 of the pictures' errors, sums over both sizes; and the textures' distance."""
@@ -258,7 +262,7 @@ class Warmup:
             coarse = [area_average(error, min(max(cells, 1), size)) for error in errors]
             errors = [errors[0] * told, errors[1] * box_average(told, size)]
             sides = [images.shape[-1] >> octave for octave in range(_TEXTURE_OCTAVES)]
-            weights = (~self._around_lines(batch.masks)).float()
+            weights = (~self._around(self.lines, batch.masks)).float()
             texture["warmup_texture"] = torch.stack(
                 [
                     losses.texture_distance(*(box_average(x, n) for x in (output.image, images, weights)))

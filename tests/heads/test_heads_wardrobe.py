@@ -11,7 +11,7 @@ import pytest
 from ssgan_core import cameras
 from ssgan_core.heads import raster
 from ssgan_core.heads.bust import Bust, build_bust
-from ssgan_core.heads.sampler import EARRINGS, GLASSES, HATS, NECKLINES, Identity, sample_identity
+from ssgan_core.heads.sampler import EARRINGS, GLASSES, HATS, NECKLINES, Identity, sample_identity, traits
 from ssgan_core.heads.scene import Material, Surface
 from ssgan_core.heads.template import EYE_PIECES, template
 from ssgan_core.heads.wardrobe import dress
@@ -203,3 +203,66 @@ def test_the_same_identity_dresses_alike_twice_and_others_differ() -> None:
         assert np.array_equal(a.chart, b.chart)
     other = dress(dataclasses.replace(identity, index=identity.index + 1), bust)
     assert not np.array_equal(first[0].points, other[0].points)
+
+
+def cut(number: int, kind: str, name: str, chance: int = 0, **cuts: float) -> tuple[Bust, list[Surface]]:
+    """As `wearing`, cut by these shares and others of a half; `chance` rolls anew what numbers leave open."""
+    identity, bust = person(number)
+    shares = {spec.name: 0.5 for spec in traits() if "share" in spec.metadata} | cuts
+    worn = {kind: CHOICES[kind].index(name), "index": identity.index + chance}
+    return bust, dress(dataclasses.replace(identity, **shares, **worn), bust)
+
+
+@pytest.mark.parametrize("name", NECKLINES)
+def test_how_much_neck_shows_follows_from_the_numbers_of_the_cut(name: str) -> None:
+    """A generator that is not told where cloth ends can only draw a blur there."""
+
+    def bare(chance: int = 0, **cuts: float) -> int:
+        shown, body = seen(*cut(0, "neckline", name, chance, **cuts), 0.0, 0.1)
+        return int(((shown >= 0) & (shown < body)).sum())
+
+    assert bare(collar_height=0.1) > bare() + 25 > bare(collar_height=0.9) + 50
+    if name in ("crew", "v-neck", "shirt"):
+        assert bare(neck_opening=0.1) < bare() - 10 < bare(neck_opening=0.9) - 20
+    assert np.ptp([bare(chance) for chance in range(4)]) <= (40 if name == "hood" else 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "number"),
+    [
+        *[("hat", name, "hat_height") for name in HATS[1:]],
+        ("hat", "cap", "hat_curl"),
+        ("hat", "brimmed", "hat_brim"),
+        *[("glasses", name, "glasses_size") for name in GLASSES[1:]],
+        ("glasses", "square", "glasses_thickness"),
+        ("glasses", "sunglasses", "lens_shape"),
+    ],
+)
+def test_outlines_of_hats_and_glasses_follow_from_the_numbers_of_their_cut(
+    kind: str, name: str, number: str
+) -> None:
+    def covered(share: float, chance: int = 0) -> np.ndarray:
+        bust, surfaces = cut(0, kind, name, chance, **{number: share})
+        shown, body = seen(bust, [s for s in surfaces if s.material == MATERIAL[kind]], 0.3, 0.1)
+        return shown >= body
+
+    by_number = int((covered(0.1) != covered(0.9)).sum())
+    by_chance = max(int((covered(0.1, chance) != covered(0.1)).sum()) for chance in (1, 2))
+    assert by_number >= 8
+    assert by_number > 2 * by_chance
+
+
+def test_hoods_have_strings_unless_drawn_tight_and_shirts_are_buttoned_up_to_a_share() -> None:
+    def triangles(name: str, share: float) -> int:
+        return len(surface(cut(0, "neckline", name, neck_opening=share)[1], Material.CLOTH).triangles)
+
+    assert triangles("hood", 0.2) == triangles("hood", 0.29) < triangles("hood", 0.31)
+
+    def apart(share: float) -> float:
+        """How far the ends of a collar stand apart, by what the widest gap in its front edge is."""
+        cloth = surface(cut(0, "neckline", "shirt", neck_opening=share)[1], Material.CLOTH)
+        collar = cloth.points[cloth.chart[:, 2] == 1.0]
+        front = np.sort(collar[collar[:, 2] > np.quantile(collar[:, 2], 0.8), 0])
+        return float(np.diff(front).max())
+
+    assert apart(0.29) < 0.5 * apart(0.31)

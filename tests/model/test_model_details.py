@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ssgan_core.cameras import FOCAL, RADIUS, label
 from ssgan_core.config import ModelConfig
 from ssgan_core.errors import SsganError
-from ssgan_core.model.details import Surface, SurfaceDetails, mean_distance, seen_surface
+from ssgan_core.model.details import Surface, SurfaceDetails, combing, mean_distance, seen_surface
 from ssgan_core.model.generator import Generator
 from ssgan_core.model.noise import OrientedNoise, oriented_noise
 from ssgan_core.parts import PORTRAIT
@@ -177,19 +179,19 @@ def test_details_reach_the_image_alone():
         assert torch.equal(getattr(after, name), getattr(before, name))
 
 
-def test_hair_and_cloth_get_details_also_in_one_part_of_all():
+def test_hair_gets_details_also_in_one_part_of_all():
     painted = [
         part.name for part, yes in zip(PORTRAIT.foreground, generator().details.painted, strict=True) if yes
     ]
-    assert painted == ["hair", "cloth", "hat"]
+    assert painted == ["hair"]
     assert generator(parts="one").details.painted.tolist() == [1]
 
 
-def test_grain_lies_on_skin_and_brows_alone_and_begins_faint():
+def test_grain_lies_on_all_that_is_smooth_but_for_it_and_begins_faint():
     torch.manual_seed(0)
     model = Generator(replace(TINY, detail_octaves=0, grain=True), PORTRAIT).eval()
     painted = [part.name for part, yes in zip(PORTRAIT.foreground, model.grain.painted, strict=True) if yes]
-    assert painted == ["skin", "brows", "nose", "ears", "neck"]
+    assert painted == ["skin", "brows", "nose", "ears", "neck", "cloth", "hat"]
     layout = torch.full_like(model.parts.layout_prior, -30.0)
     layout[PORTRAIT.foreground_index("skin")] = 30.0
     codes = model.map(torch.randn(1, 16))
@@ -262,10 +264,11 @@ def test_the_most_octaves_that_small_pictures_may_have_are_noise(resolution, oct
         ModelConfig(resolution=resolution, render_resolution=8, detail_octaves=octaves + 1)
 
 
+@pytest.mark.parametrize("grain", [False, True])
 @pytest.mark.parametrize("size", [32, 16])
-def test_a_processor_adds_what_a_gpu_adds(size):
+def test_a_processor_adds_what_a_gpu_adds(size, grain):
     torch.manual_seed(0)
-    details = SurfaceDetails(OrientedNoise(2, 12, 32), torch.tensor([True, False]), 4)
+    details = SurfaceDetails(OrientedNoise(2, 12, 32), torch.tensor([True, False]), 4, grain=grain)
     details.to_amplitudes.weight.data.normal_()  # of every colour its own
     details.to_amplitudes.bias.data.normal_()
     features = torch.randn(2, 4, size, size, requires_grad=True)
@@ -282,6 +285,36 @@ def test_a_processor_adds_what_a_gpu_adds(size):
     for expected, value in zip(*found, strict=True):
         torch.testing.assert_close(value, expected, atol=1e-4, rtol=1e-4)
     assert found[0][0].any()
+
+
+def test_of_two_directions_the_louder_prevails():
+    # Energies 4, 1, 0, 0 with half of both neighbours' are 4.5, 3, .5, 2. As shares of the loudest, squared, that
+    # is 1, 4/9, 1/81, 16/81; so 4 and 16/81 of the energy 5 are kept.
+    first, second, *rest = combing(torch.tensor([2.0, 1.0, 0.0, 0.0]), 4).tolist()
+    assert first == pytest.approx((5 / (4 + 16 / 81)) ** 0.5)
+    assert second == pytest.approx(4 / 9 * first)
+    assert rest == pytest.approx([first / 81, first * 16 / 81])
+
+
+@given(
+    amplitudes=st.lists(st.floats(-10, 10, width=32), min_size=12, max_size=12).filter(
+        lambda x: all(sum(a * a for a in x[octave : octave + 6]) > 1e-3 for octave in (0, 6))
+    )
+)
+def test_combing_keeps_each_octaves_energy_and_the_loudest_direction(amplitudes):
+    before = torch.tensor(amplitudes)
+    after = before * combing(before, 6)
+    energy, kept = (x.view(2, 6).square() for x in (before, after))
+    torch.testing.assert_close(kept.sum(1), energy.sum(1), rtol=1e-3, atol=1e-6)
+    loudest = (energy.sum(0) + (energy.sum(0).roll(1) + energy.sum(0).roll(-1)) / 2).argmax()
+    assert (kept[:, loudest] >= energy[:, loudest] * 0.999 - 1e-6).all()
+    torch.testing.assert_close(-before * combing(-before, 6), -after)
+
+
+def test_combing_nothing_is_nothing_and_slopes_are_finite():
+    nothing = torch.zeros(3, 12, requires_grad=True)
+    (nothing * combing(nothing, 6)).sum().backward()
+    assert torch.isfinite(nothing.grad).all()
 
 
 def test_where_no_pixel_has_details_nothing_is_added():

@@ -134,21 +134,22 @@ def test_single_strands_may_lie_around_hair_where_they_are_drawn(heads, fringes,
     assert not told[:, 64 - reach :].any()
 
 
-def test_neither_textures_nor_a_critic_teach_where_codes_tell_every_line(heads):
+def test_textures_do_not_teach_where_codes_tell_every_line_nor_a_critic_where_parts_are_small(heads):
     config = recipe(model={"resolution": 128, "render_resolution": 64}, texture_weight=1.0, truth_kimg=1.0)
     phases = Phases(config, *networks(config), True, CPU)
     warmup = Warmup(phases, 1, torch.full((13,), 0.1), torch.from_numpy(heads.labels))
     ids = torch.ones(1, 128, 128, dtype=torch.uint8)
     ids[:, 40:50, 40:60] = PORTRAIT.names.index("brows")
     ids[:, 100:, 40:60] = PORTRAIT.names.index("hair")
-    lines = torch.zeros(128, 128, dtype=torch.bool)
-    lines[38:52, 38:62] = True  # a 64th of the side around
+    ids[:, 80:90, 40:60] = PORTRAIT.names.index("cloth")
+    small = torch.zeros(128, 128, dtype=torch.bool)
+    small[38:52, 38:62] = True  # a 64th of the side around
     image = torch.rand(1, 3, 128, 128, requires_grad=True)
-    seen = warmup._but_lines(image, ids)
+    seen = warmup._but_small(image, ids)
     assert torch.equal(seen, image)
     seen.sum().backward()
-    assert (image.grad[0, :, lines] == 0).all()
-    assert (image.grad[0, :, ~lines] == 1).all()
+    assert (image.grad[0, :, small] == 0).all()
+    assert (image.grad[0, :, ~small] == 1).all()
     # Stripes far within the brows, or as many on skin, in place of a plain colour.
     zero = torch.zeros(1, 1, 128, 128)
     images = torch.full((1, 3, 128, 128), 128, dtype=torch.uint8)
@@ -162,7 +163,7 @@ def test_neither_textures_nor_a_critic_teach_where_codes_tell_every_line(heads):
         output = Output(drawn, masks, zero[..., :64, :64], box_average(drawn, 64), masks)
         return warmup.losses(output, batch)["warmup_texture"].item()
 
-    assert cost("brows") == cost("eyes") == 0
+    assert cost("brows") == cost("eyes") == cost("cloth") == cost("hat") == 0
     assert cost("skin") > 0.01
 
 

@@ -176,7 +176,7 @@ def test_traits_that_nobody_described_or_that_are_others(heads, tmp_path, monkey
 
     with pytest.raises(SsganError, match=r"model\.traits is 3, but neither data nor first weights say"):
         begin("random")
-    with pytest.raises(SsganError, match="have 1 generating parameters, those of this version 170"):
+    with pytest.raises(SsganError, match="have 1 generating parameters, those of this version 178"):
         begin("count", warmup_kimg=0.004)
     with pytest.raises(SsganError, match=r"traits_alone keeps what first weights know"):
         begin("alone", warmup_kimg=0.004, traits_alone=True)
@@ -402,7 +402,7 @@ def test_choices_that_nobody_described_or_that_are_others(heads, begun, tmp_path
     for name, origin in (("random", None), ("model", FromModel.open(begun))):
         with pytest.raises(SsganError, match="neither data nor first weights say"):
             begin(name, origin)
-    with pytest.raises(SsganError, match="have 1 generating parameters, those of this version 170"):
+    with pytest.raises(SsganError, match="have 1 generating parameters, those of this version 178"):
         begin("count", warmup_kimg=0.004)
     layout = ChoiceLayout(
         np.eye(3, 1, dtype=np.float32), np.full(3, 1 / 3, np.float32), np.zeros(3, np.int64)
