@@ -25,9 +25,7 @@ from ssgan_core.model.noise import OrientedNoise
 from ssgan_core.rendering.rays import camera_rays
 
 _LEAST_OPACITY = 1e-3
-_COMBED = (
-    2  # power of a direction's energy, relative to the loudest one's, that its amplitudes are multiplied by
-)
+_COMBED = 2  # power of a direction's energy, in terms of the loudest one's, that amplitudes are multiplied by
 _LEAST_ENERGY = 1e-12
 # Standard deviation that grain begins with: that of most of the skin of synthetic heads. From zero no slope leads
 # anywhere, since noise that is added and noise that is taken away look alike.
