@@ -40,14 +40,12 @@ CELEBAMASK_HQ_SUFFIXES = {
     "neck_l": "necklace", "neck": "neck", "cloth": "cloth",
 }  # fmt: skip
 
-# Class name of what is strands to the eye.
-TEXTURED = "hair"
+# Class name of what is strands to the eye, and parts into them at its outline.
+STRANDS = "hair"
 # Class names of what is smooth but for grain: pores, stubble, creases, the hairs of brows, weave.
 GRAINED = ("skin", "nose", "l_ear", "r_ear", "neck", "l_brow", "r_brow", "cloth", "hat")
 # Class name of what a mask covers, and light passes through all the same.
 SEEN_THROUGH = "glasses"
-# Class name of what consists of strands that part at its outline.
-FRAYED = "hair"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from ssgan_core.model.noise import OrientedNoise
 from ssgan_core.model.part_generators import PartGenerators
 from ssgan_core.model.see_through import seen_through
 from ssgan_core.model.upsampler import Upsampler, upsample_masks
-from ssgan_core.parts import FRAYED, GRAINED, TEXTURED, PartSchema
+from ssgan_core.parts import GRAINED, STRANDS, PartSchema
 from ssgan_core.rendering.rays import Rays, camera_rays, project
 from ssgan_core.rendering.render import Rendering, render
 
@@ -127,9 +127,9 @@ class Generator(nn.Module):
         self.details, self.fringes, self.grain = None, None, None
         if config.detail_octaves:
             noise = OrientedNoise(config.detail_octaves, config.detail_directions, config.resolution)
-            self.details = SurfaceDetails(noise, self._called(TEXTURED), self.upsampler.width)
+            self.details = SurfaceDetails(noise, self._called(STRANDS), self.upsampler.width)
             if config.fringes:
-                self.fringes = Fringes(noise, self._called(FRAYED), config.features)
+                self.fringes = Fringes(noise, self._called(STRANDS), config.features)
         if config.grain:
             noise = OrientedNoise(_GRAIN_OCTAVES, _GRAIN_DIRECTIONS, config.resolution)
             self.grain = SurfaceDetails(noise, self._called(*GRAINED), self.upsampler.width, grain=True)
