@@ -44,6 +44,8 @@ CELEBAMASK_HQ_SUFFIXES = {
 STRANDS = "hair"
 # Class names of what is smooth but for grain: pores, stubble, creases, the hairs of brows, weave.
 GRAINED = ("skin", "nose", "l_ear", "r_ear", "neck", "l_brow", "r_brow", "cloth", "hat")
+# Class names of what comes in kinds that have no point in common: a shirt and a hood, a cap and a beanie.
+WORN = ("cloth", "hat")
 # Class name of what a mask covers, and light passes through all the same.
 SEEN_THROUGH = "glasses"
 

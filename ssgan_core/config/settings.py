@@ -45,6 +45,9 @@ class ModelConfig:
         highest_paint_frequency: the highest of them, likewise. Maps with fewer texels than two a wave go without.
         frames: shapes and paint are also told where texels lie on the mean head (see model.frames), and numbers of
             sides are told as mirrored heads show them. It needs traits, and parts of their own.
+        worn: kinds of hats and clothes, which are choices, told in every code; each kind has a frame of its own.
+            0 = all share the body's, and the mapping alone is told of kinds. It needs choices and frames, and must be
+            the number that the data's heads have.
         detail_octaves: octaves of frequencies, from 0.4 cycles a pixel of the image downwards, in which details are
             painted on surfaces (see model.details): hair, fabric. Opacity and depth never hold them.
         detail_directions: directions in every octave; a strand is about a third as many waves long.
@@ -89,6 +92,7 @@ class ModelConfig:
     paint_frequencies: int = 0
     highest_paint_frequency: float = 40.0
     frames: bool = False
+    worn: int = 0
     detail_octaves: int = 0
     detail_directions: int = 12
     grain: bool = False
@@ -122,7 +126,7 @@ class ModelConfig:
             "frequencies upsampler_width background_layers"
         )
         _require_positive(self, "model", counts)
-        for name in ("choices", "traits"):
+        for name in ("choices", "traits", "worn"):
             count = getattr(self, name)
             _require(0 <= count <= 4096, f"model.{name} must lie between 0 and 4096, got {count}")
         _require(
@@ -153,6 +157,10 @@ class ModelConfig:
         _require(
             not self.frames or (self.traits > 0 and self.parts == "all"),
             "model.frames needs model.traits, which say how heads differ from the mean one, and model.parts=all",
+        )
+        _require(
+            not self.worn or (self.frames and self.worn <= self.choices),
+            f"model.worn {self.worn} needs model.frames, and as many model.choices: kinds are options of these",
         )
         _require(
             0 <= self.detail_octaves <= 4,
@@ -208,13 +216,13 @@ class ModelConfig:
 
     @property
     def code_width(self) -> int:
-        """Width of every code: w, then traits, then what lies behind."""
+        """Width of every code: w, then traits, then kinds of what is worn, then what lies behind."""
         return self.part_code_width + self.backdrop
 
     @property
     def part_code_width(self) -> int:
         """How many of a code's numbers foreground parts read."""
-        return self.latent + self.traits
+        return self.latent + self.traits + self.worn
 
 
 @dataclass(frozen=True)
@@ -274,6 +282,7 @@ class TrainingConfig:
             w is multiplied with (model.traits, model.backdrop).
         crop: share of a picture's side that known heads are drawn and compared in during the warm-up: squares around
             random pixels, of each of a head's parts as often as of any other. 1 = whole pictures.
+        crop_parts: names of parts, with commas between them, that these squares lie around alone; none = all of them.
         backdrop_alone: whether all weights stay those of the first weights (--init) but the background generator's,
             which learns from small pictures without heads (see training.warmup).
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
@@ -319,6 +328,7 @@ class TrainingConfig:
     keep_depths: bool = False
     traits_alone: bool = False
     crop: float = 1.0
+    crop_parts: str = ""
     backdrop_alone: bool = False
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
@@ -384,6 +394,10 @@ class TrainingConfig:
         _require(
             self.crop == 1 or (self.warmup_kimg >= self.kimg and not self.backdrop_alone),
             "training.crop below 1 needs known heads: a warm-up of all training.kimg, and no training.backdrop_alone",
+        )
+        _require(
+            not self.crop_parts or self.crop < 1,
+            "training.crop_parts says where squares lie, but training.crop is 1: whole pictures",
         )
         _require(0 <= self.mixing <= 1, f"training.mixing is a probability, got {self.mixing}")
         _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1)")

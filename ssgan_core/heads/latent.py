@@ -64,6 +64,16 @@ def choice_layout() -> ChoiceLayout:
     )
 
 
+def option_numbers(name: str) -> range:
+    """Where the options of a trait stand among all of `choice_layout`."""
+    first = 0
+    for trait in traits():
+        if trait.name == name:
+            return range(first, first + trait.metadata["choices"])
+        first += trait.metadata.get("choices", 0)
+    raise KeyError(name)
+
+
 @dataclass(frozen=True)
 class NumberLayout:
     """How latent parameters [n] say a head's numbers: along a number's direction lies the normal score of its rank.

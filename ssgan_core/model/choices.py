@@ -23,9 +23,10 @@ class Choices(nn.Module):
         directions: [N, latent] along which z holds the options' normal scores.
         shares: [N] how often each is chosen; sums to one over a group.
         groups: [N] int64, the group that each option belongs to, counted from 0.
+        worn: [W] int64, which options are kinds of what is worn; None unless these are told in codes (see Frames).
     """
 
-    def __init__(self, count: int, latent: int) -> None:
+    def __init__(self, count: int, latent: int, worn: int = 0) -> None:
         super().__init__()
         self.register_buffer("directions", torch.zeros(count, latent))
         self.register_buffer("shares", torch.full((count,), 1 / count))
@@ -33,6 +34,8 @@ class Choices(nn.Module):
         self.directions: Tensor
         self.shares: Tensor
         self.groups: Tensor
+        self.register_buffer("worn", torch.zeros(worn, dtype=torch.int64) if worn else None)
+        self.worn: Tensor | None
 
     @property
     def known(self) -> bool:
@@ -47,8 +50,22 @@ class Choices(nn.Module):
         self.shares.copy_(shares)
         self.groups.copy_(groups)
 
+    @torch.no_grad()
+    def describe_worn(self, options: Tensor) -> None:
+        """Say which options are kinds of what is worn."""
+        assert self.worn is not None
+        self.worn.copy_(options)
+
     def forward(self, z: Tensor) -> Tensor:
-        return (self.chosen(z).float() - self.shares) * self.shares.rsqrt()
+        return self.numbers(self.chosen(z))
+
+    def numbers(self, chosen: Tensor) -> Tensor:
+        """The numbers [B, N] of chosen options [B, N]."""
+        return (chosen.float() - self.shares) * self.shares.rsqrt()
+
+    def kinds(self, chosen: Tensor) -> Tensor:
+        """What is worn [B, W], of chosen options [B, N]: 1 for each kind that is, else 0."""
+        return (chosen[:, :0] if self.worn is None else chosen[:, self.worn]).float()
 
     def truncated(self, z: Tensor, psi: float) -> Tensor:
         """z that chooses the same, and is psi times as far from 0 at right angles to all directions."""

@@ -14,8 +14,8 @@ class Codes:
     """Latent codes of a batch of portraits.
 
     Attributes:
-        base: [B, W] what all parts share (pose of the head, identity): w, then the head's traits and, for the
-            background alone, what lies behind it (see Mapping).
+        base: [B, W] what all parts share (pose of the head, identity): w, then the head's traits, the kinds of what it
+            wears and, for the background alone, what lies behind it (see Mapping).
         shape: [B, K, W] opacity and depth of each foreground part.
         texture: [B, K + 1, W] appearance; index 0 is the background's, k + 1 belongs to foreground part k.
     """

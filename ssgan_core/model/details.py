@@ -9,7 +9,9 @@ of (W f)[k] n[k]. A GPU multiplies amplitudes by noise. A processor, which waits
 that have details, and multiplies f by the sum over k of W[k] n[k]: as many numbers as features, not as planes of noise.
 
 Unsure of which way strands run, a layer says a little of every direction, and a mixture of all looks like knitwear. So
-strands are combed: directions that are loud become louder, the rest fainter, and each octave keeps its energy.
+strands are combed: directions that are loud become louder, the rest fainter, and each octave keeps its energy. Two that
+are as loud would still look woven. So locks lean: smooth noise on the head says which way strands rather run, here one
+and there another, and where a layer is sure of their course it hardly turns them.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from ssgan_core.rendering.rays import camera_rays
 _LEAST_OPACITY = 1e-3
 _COMBED = 2  # power of a direction's energy, in terms of the loudest one's, that amplitudes are multiplied by
 _LEAST_ENERGY = 1e-12
+_LEAN = 0.35  # standard deviation of the logarithm of energies that locks lean by
 # Standard deviation that grain begins with: that of most of the skin of synthetic heads. From zero no slope leads
 # anywhere, since noise that is added and noise that is taken away look alike.
 _FAINT = 0.005
@@ -83,19 +86,21 @@ class SurfaceDetails(nn.Module):
         noise = self.noise.everywhere(points)[:, left_out:] * strength
         amplitudes = self.to_amplitudes(features).float().unflatten(1, (3, -1))[:, :, left_out:]
         if self.combed:
-            noise = noise * combing(amplitudes.mean(1).movedim(1, -1), self.noise.directions).movedim(-1, 1)
+            lean = _LEAN * self.noise.leaning(points)
+            noise = noise * combing(amplitudes.mean(1).movedim(1, -1), lean).movedim(-1, 1)
         return (amplitudes * noise[:, None]).sum(2)
 
     def _where_strong(self, features: Tensor, points: Tensor, strength: Tensor, left_out: int) -> Tensor:
         batch, width, *square = features.shape
         strong = strength.flatten().nonzero()[:, 0]
-        noise = self.noise.at(points.flatten(0, 2)[strong], strength.flatten()[strong])[:, left_out:]
+        points = points.flatten(0, 2)[strong]
+        noise = self.noise.at(points, strength.flatten()[strong])[:, left_out:]
         weight, bias = self.to_amplitudes.scaled()
         weight, bias = weight.view(3, -1, width)[:, left_out:], bias.view(3, -1)[:, left_out:]
         rows = features.permute(0, 2, 3, 1).flatten(0, 2)[strong]
         if self.combed:
             amplitudes = rows @ weight.mean(0).T.to(rows) + bias.mean(0)
-            noise = noise * combing(amplitudes.float(), self.noise.directions)
+            noise = noise * combing(amplitudes.float(), _LEAN * self.noise.leaning(points))
         by_features = torch.einsum("nk,ckw->ncw", noise, weight)
         added = (by_features * rows[:, None]).sum(2, dtype=torch.float32) + noise @ bias.T
         everywhere = added.new_zeros(strength.numel(), 3).index_copy(0, strong, added)
@@ -112,15 +117,15 @@ class SurfaceDetails(nn.Module):
         return painted.sum(1, keepdim=True) * (2 * largest - 1).clamp(min=0)
 
 
-def combing(amplitudes: Tensor, directions: int) -> Tensor:
+def combing(amplitudes: Tensor, lean: Tensor) -> Tensor:
     """What to multiply amplitudes [..., octaves * directions] by, so that one direction prevails.
 
     A direction's energy is that of all octaves, and half of its neighbours', as two neighbours make a direction between
-    theirs. The amplitudes of an octave keep the sum of their squares.
+    theirs; times e to the lean [..., directions]. The amplitudes of an octave keep the sum of their squares.
     """
-    energy = amplitudes.unflatten(-1, (-1, directions)).square() + _LEAST_ENERGY
+    energy = amplitudes.unflatten(-1, (-1, lean.shape[-1])).square() + _LEAST_ENERGY
     whole = energy.sum(-2, keepdim=True)
-    whole = whole + (whole.roll(1, -1) + whole.roll(-1, -1)) / 2
+    whole = (whole + (whole.roll(1, -1) + whole.roll(-1, -1)) / 2) * lean.exp().unsqueeze(-2)
     share = (whole / whole.amax(-1, keepdim=True)) ** _COMBED
     kept = (energy * share.square()).sum(-1, keepdim=True)
     return (share * (energy.sum(-1, keepdim=True) / kept).sqrt()).flatten(-2)

@@ -6,7 +6,8 @@ is told the place on the mean head paints them once. Where points move is not le
 made of (model.traits) say it, by displacements linear in them, as in active shape models (Cootes et al., "Active Shape
 Models - Their Training and Application", 1995). Not in the paper.
 
-Eyes have a frame of their own, which turns with the gaze; all other parts share that of the body's surface.
+Eyes have a frame of their own, which turns with the gaze. What is worn comes in kinds without a point in common, and
+each kind has a frame, that of the mean shirt or the mean cap; all other parts share that of the body's surface.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 
 from ssgan_core.layers import texel_places
 from ssgan_core.model.traits import LOUDNESS
-from ssgan_core.parts import HEAD_WINDOW, Part
+from ssgan_core.parts import HEAD_WINDOW, WORN, Part
 
 COUNT = 2  # the body's and the eyes'
 RANK = 40  # displacement fields that others are mixed of
 SIDE = 48  # nodes along a side of the window that fields cover
+WORN_RANK = 10
+WORN_SIDE = 32
 _EYES = 1
 _OF_EYES = "l_eye"
 
@@ -33,15 +36,19 @@ class Frames(nn.Module):
         parts: what each of L sheets belongs to.
         latent: where the traits begin in a code.
         traits: how many there are.
+        worn: how many kinds of what is worn codes tell after the traits; each is 1 where it is chosen.
 
     Attributes:
         shares: [COUNT, traits + 1, RANK] how much of a field each trait adds; the last row always adds.
         fields: [COUNT, RANK, 2, SIDE, SIDE] by how much a point, world x and y, lies elsewhere than on the mean head.
+        worn_shares, worn_fields: [worn, ...] those of each kind, of WORN_RANK fields and WORN_SIDE nodes; none without.
+        worn_class: [worn] int64, which of parts.WORN each kind is.
     """
 
-    def __init__(self, parts: list[Part], latent: int, traits: int) -> None:
+    def __init__(self, parts: list[Part], latent: int, traits: int, worn: int = 0) -> None:
         super().__init__()
         self.told = slice(latent, latent + traits)
+        self.told_worn = slice(latent + traits, latent + traits + worn)
         frame = torch.tensor([_EYES if _OF_EYES in part.merges else 0 for part in parts])
         self.register_buffer("frame", frame, persistent=False)
         self.frame: Tensor
@@ -54,17 +61,46 @@ class Frames(nn.Module):
         self.register_buffer("fields", torch.zeros(COUNT, RANK, 2, SIDE, SIDE))
         self.shares: Tensor
         self.fields: Tensor
+        wearing = [
+            (i, kind) for i, part in enumerate(parts) for kind, name in enumerate(WORN) if name in part.merges
+        ]
+        wearers, classes = torch.tensor(wearing if worn else []).view(-1, 2).long().unbind(1)
+        self.register_buffer("wearers", wearers, persistent=False)
+        self.register_buffer("worn_by", classes, persistent=False)
+        self.wearers: Tensor
+        self.worn_by: Tensor
+        for name, value in {
+            "worn_shares": torch.zeros(worn, traits + 1, WORN_RANK),
+            "worn_fields": torch.zeros(worn, WORN_RANK, 2, WORN_SIDE, WORN_SIDE),
+            "worn_class": torch.zeros(worn, dtype=torch.int64),
+        }.items():
+            self.register_buffer(name, value if worn else None)
+        self.worn_shares: Tensor
+        self.worn_fields: Tensor
+        self.worn_class: Tensor
 
     @property
     def known(self) -> bool:
         """Whether somebody said how points move."""
         return bool(self.shares.any())
 
+    @property
+    def knows_worn(self) -> bool:
+        """Whether somebody said how points of what is worn move."""
+        return self.worn_shares is not None and bool(self.worn_shares.any())
+
     @torch.no_grad()
     def describe(self, shares: Tensor, fields: Tensor) -> None:
         """Say how points move (see ssgan_core.heads.frames)."""
         self.shares.copy_(shares)
         self.fields.copy_(fields)
+
+    @torch.no_grad()
+    def describe_worn(self, shares: Tensor, fields: Tensor, classes: tuple[str, ...]) -> None:
+        """Say how points of each kind move, and which of parts.WORN it is."""
+        self.worn_shares.copy_(shares)
+        self.worn_fields.copy_(fields)
+        self.worn_class.copy_(torch.tensor([WORN.index(name) for name in classes]))
 
     def forward(self, shape: Tensor, size: int) -> Tensor:
         """Places [B, L, size * size, 2] of texel centres, from -1 to 1 across each sheet's window, y upwards.
@@ -74,16 +110,31 @@ class Frames(nn.Module):
         """
         with torch.autocast(shape.device.type, enabled=False):
             traits = F.pad(shape[..., self.told].float() / LOUDNESS, (0, 1), value=1.0)
+            own = texel_places(size, traits)
+            at = self._looked_up(own, size)
+            bare, worn = traits, None
+            if len(self.wearers):
+                kinds = shape[:, self.wearers, self.told_worn].float() / LOUDNESS
+                kinds = kinds * (self.worn_class == self.worn_by[:, None])
+                worn = self._worn(traits[:, self.wearers], kinds, at[self.wearers])
+                left = 1 - kinds.sum(-1, keepdim=True)
+                bare = traits.index_copy(1, self.wearers, traits[:, self.wearers] * left)
             shares, fields = self.shares.float()[self.frame], self.fields.float()[self.frame]
-            amounts = torch.einsum("blt,ltr->lbr", traits, shares)
-            # A sheet's fields of all portraits are looked up at the same points: side by side, as channels.
-            moves = torch.bmm(amounts, fields.flatten(2)).view(len(fields), -1, SIDE, SIDE)
-            own = texel_places(size, moves)
-            moves = F.grid_sample(
-                moves, self._looked_up(own, size), padding_mode="border", align_corners=False
-            )
-            moves = moves.view(len(fields), -1, 2, size * size).permute(1, 0, 3, 2)
+            moves = _looked_at(torch.einsum("blt,ltr->lbr", bare, shares), fields, at)
+            if worn is not None:
+                moves = moves.index_add(1, self.wearers, worn)
             return own - moves / self.reach
+
+    def _worn(self, traits: Tensor, kinds: Tensor, at: Tensor) -> Tensor:
+        """How points of sheets that are worn move [B, n, N, 2], of each kind as much as it is worn.
+
+        Args:
+            traits: [B, n, T + 1].
+            kinds: [B, n, W].
+            at: [n, size, size, 2] where their texels lie in the fields.
+        """
+        amounts = torch.einsum("bnt,ktr,bnk->nbkr", traits, self.worn_shares.float(), kinds).flatten(2)
+        return _looked_at(amounts, self.worn_fields.float().flatten(0, 1).expand(len(at), -1, -1, -1, -1), at)
 
     def _looked_up(self, own: Tensor, size: int) -> Tensor:
         """Where sheets' texels lie in the fields [L, size, size, 2], x and y from -1 to 1, y downwards."""
@@ -92,3 +143,11 @@ class Frames(nn.Module):
         x, y = world.unbind(-1)
         places = torch.stack([(2 * x - x0 - x1) / (x1 - x0), (y0 + y1 - 2 * y) / (y1 - y0)], -1)
         return places.unflatten(1, (size, size))
+
+
+def _looked_at(amounts: Tensor, fields: Tensor, at: Tensor) -> Tensor:
+    """The mixture [B, L, N, 2] that amounts [L, B, R] say of fields [L, R, 2, s, s], at their places [L, S, S, 2]."""
+    # A sheet's fields of all portraits are looked up at the same points: side by side, as channels.
+    moves = torch.bmm(amounts, fields.flatten(2)).view(len(fields), -1, *fields.shape[-2:])
+    moves = F.grid_sample(moves, at, padding_mode="border", align_corners=False)
+    return moves.unflatten(1, (-1, 2)).flatten(3).permute(1, 0, 3, 2)

@@ -120,6 +120,7 @@ class Generator(nn.Module):
             config.traits,
             config.backdrop,
             as_seen=config.frames,
+            worn=config.worn,
         )
         self.parts = PartGenerators(config, limits)
         self.background = BackgroundGenerator(config)

@@ -14,8 +14,8 @@ _SPEED = 0.01
 
 
 class Mapping(nn.Module):
-    """z [B, latent] -> codes [B, latent + traits + backdrop]: w of slow layers after a normalisation of z, as in
-    StyleGAN2, then the head's traits and the last of z as they are.
+    """z [B, latent] -> codes [B, latent + traits + worn + backdrop]: w of slow layers after a normalisation of z, as in
+    StyleGAN2, then the head's traits, which kinds of clothes and hats it wears, and the last of z as they are.
 
     Attributes:
         mean: of codes, as `measure` found it.
@@ -24,6 +24,7 @@ class Mapping(nn.Module):
         choices: options among which z chooses, told to the first layer beside z (see Choices); 0 = z alone.
         traits: numbers of a head that z holds (see Traits).
         as_seen: whether these are told as the picture shows them, if it is mirrored.
+        worn: choices that codes tell (see Choices).
         backdrop: how many of z's last numbers codes tell.
     """
 
@@ -36,14 +37,15 @@ class Mapping(nn.Module):
         backdrop: int = 0,
         *,
         as_seen: bool = False,
+        worn: int = 0,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EqualLinear(latent, latent, lr_multiplier=_SPEED) for _ in range(layers))
-        self.choices = Choices(choices, latent) if choices else None
+        self.choices = Choices(choices, latent, worn) if choices else None
         self.from_choices = EqualLinear(choices, latent, lr_multiplier=_SPEED) if choices else None
         self.traits = Traits(traits, latent, as_seen=as_seen) if traits else None
         self.backdrop = backdrop
-        width = latent + traits + backdrop
+        width = latent + traits + worn + backdrop
         self.register_buffer("mean", torch.zeros(width))
         self.mean: Tensor
 
@@ -57,16 +59,19 @@ class Mapping(nn.Module):
         if psi != 1 and self.choices is not None:
             return self(self._with_backdrop(self.choices.truncated(z, psi), z))
         first, *others = self.layers
-        w = first(z * torch.rsqrt(z.square().mean(-1, keepdim=True) + 1e-8))
+        w, told = first(z * torch.rsqrt(z.square().mean(-1, keepdim=True) + 1e-8)), []
         if self.choices is not None and self.from_choices is not None:
-            w = w + self.from_choices(self.choices(z))
+            chosen = self.choices.chosen(z)
+            w = w + self.from_choices(self.choices.numbers(chosen))
+            told = [LOUDNESS * self.choices.kinds(chosen)]
         w = leaky_relu(w)
         for layer in others:
             w = leaky_relu(layer(w))
         if self.traits is not None:
-            w = torch.cat([w, self.traits(z).to(w.dtype)], dim=1)
+            told = [self.traits(z), *told]
         if self.backdrop:
-            w = torch.cat([w, LOUDNESS * z[:, -self.backdrop :].to(w.dtype)], dim=1)
+            told.append(LOUDNESS * z[:, -self.backdrop :])
+        w = torch.cat([w, *(numbers.to(w.dtype) for numbers in told)], dim=1)
         return w if psi == 1 else self._with_backdrop(torch.lerp(self.mean.expand_as(w), w.float(), psi), w)
 
     def _with_backdrop(self, x: Tensor, other: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from ssgan_core.cameras import FOCAL, RADIUS
 _HIGHEST = 0.4  # cycles a pixel
 _TEXELS_A_PIXEL = 2
 _MOST_PIXELS = 256  # that the texture spans before it repeats itself
+_LOCKS = (6.0, 19.0)  # waves a world unit of the noise that says which way locks lean
 
 
 class OrientedNoise(nn.Module):
@@ -32,6 +33,7 @@ class OrientedNoise(nn.Module):
         period: world units after which the noise repeats itself.
         planes: [octaves * directions, T, T].
         strands: [octaves * directions, 2] unit vectors x, y along every plane's strands; none points down.
+        locks: [2, T', T'] smooth: cosine and sine of twice the angle that strands rather run at, times how much.
     """
 
     def __init__(self, octaves: int, directions: int, resolution: int) -> None:
@@ -51,8 +53,14 @@ class OrientedNoise(nn.Module):
         strands = torch.stack([turns.cos(), turns.sin()], 1)
         strands = strands * torch.where(strands[:, 1:] < 0, -1, 1)
         self.register_buffer("strands", strands.repeat(octaves, 1), persistent=False)
+        locks = smooth_noise(2, *(waves * self.period for waves in _LOCKS))
+        self.register_buffer("locks", F.pad(locks[None], (0, 1, 0, 1), mode="circular")[0], persistent=False)
+        turns = torch.arange(directions) * 2 * math.pi / directions
+        self.register_buffer("towards", torch.stack([turns.cos(), turns.sin()]), persistent=False)
         self.planes: Tensor
         self.strands: Tensor
+        self.locks: Tensor
+        self.towards: Tensor
 
     def left_out(self, size: int) -> int:
         """How many of the first planes pictures of side `size` lack: octaves that their pixels would alias."""
@@ -67,6 +75,13 @@ class OrientedNoise(nn.Module):
         """The noise [N, planes] at points [N, 2], world x and y, times its strength [N]; bilinear."""
         at = torch.remainder(points / self.period, 1.0) * (self.planes.shape[-1] - 1)
         return bilinear_rows(self.planes[None], torch.zeros_like(strength, dtype=torch.long), at, strength)
+
+    def leaning(self, points: Tensor) -> Tensor:
+        """How much strands at points [..., 2], world x and y, rather run in each direction [..., directions]: of mean 0
+        and variance 1, and as much less at right angles."""
+        place = torch.remainder(points.reshape(1, 1, -1, 2) / self.period, 1.0)
+        locks = F.grid_sample(self.locks[None], place * 2 - 1, align_corners=True)[0, :, 0].T
+        return (locks @ self.towards).view(*points.shape[:-1], self.directions)
 
 
 def bilinear_rows(maps: Tensor, entry: Tensor, at: Tensor, strength: Tensor | None = None) -> Tensor:
@@ -123,3 +138,22 @@ def oriented_noise(octaves: int, directions: int, texels: int, highest: float) -
             plane = torch.fft.irfft2(torch.from_numpy(spectrum), (texels, texels))
             planes.append(plane / plane.std(correction=0))
     return torch.stack(planes)
+
+
+def smooth_noise(planes: int, lowest: float, highest: float) -> Tensor:
+    """Periodic Gaussian noise [planes, T, T] of variance 1, of waves between two frequencies a period.
+
+    Args:
+        lowest, highest: there must be a whole number between them.
+    """
+    texels = 2 ** math.ceil(math.log2(4 * highest))
+    along = np.fft.fftfreq(texels, 1 / texels)
+    frequency = np.hypot(along[None, : texels // 2 + 1], along[:, None])
+    strength = ((frequency >= lowest) & (frequency <= highest)) / np.maximum(frequency, 1)
+    random = np.random.RandomState(1)
+    made = []
+    for _ in range(planes):
+        spectrum = strength * np.exp(2j * math.pi * random.random_sample(frequency.shape))
+        plane = torch.fft.irfft2(torch.from_numpy(spectrum), (texels, texels)).float()
+        made.append(plane / plane.std(correction=0))
+    return torch.stack(made)

@@ -163,7 +163,7 @@ class PartGenerators(nn.Module):
         self.register_buffer("fine_waves", fine)
         self.frames, self.to_place = None, None
         if config.frames:
-            self.frames = Frames(sheets, config.latent, config.traits)
+            self.frames = Frames(sheets, config.latent, config.traits, config.worn)
             self.to_place = _later(count, codes, 2 * config.frequencies + 2, width)
         self.register_buffer("depth_waves", fourier_features(_DEPTH_FREQUENCIES, _DEPTH_HIGHEST))
         self.register_buffer("layout_prior", torch.zeros(count, self.size, self.size))

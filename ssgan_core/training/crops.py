@@ -11,20 +11,23 @@ from ssgan_core.model.crops import Crop
 from ssgan_core.training.data import Batch
 
 
-def around_parts(masks: Tensor, side: int, whole: int, rng: torch.Generator) -> Crop:
+def around_parts(masks: Tensor, side: int, whole: int, rng: torch.Generator, parts: Tensor) -> Crop:
     """Squares around random pixels of random parts, within the pictures.
 
     Args:
-        masks: [B, H, H] uint8 part ids; every part but the background that a mask has is as likely as any other.
+        masks: [B, H, H] uint8 part ids.
         side: of the squares, rays.
         whole: side of the pictures, rays.
         rng: CPU generator.
+        parts: [n] their ids: those that a mask has are all as likely. A mask that has none counts by all that it has.
     """
     ids = masks.flatten(1).long()
+    wanted = torch.isin(ids, parts)
+    wanted = torch.where(wanted.any(1, keepdim=True), wanted, ids > 0)
     counts = torch.zeros(len(ids), 256, device=ids.device).scatter_add_(
         1, ids, torch.ones_like(ids, dtype=torch.float)
     )
-    weights = (ids > 0) / counts.gather(1, ids).double()
+    weights = wanted / counts.gather(1, ids).double()
     reached = weights.cumsum(1)
     drawn = torch.rand(len(ids), 1, generator=rng, dtype=torch.double).to(ids.device)
     pixel = torch.searchsorted(reached, drawn * reached[:, -1:])[:, 0].clamp(max=ids.shape[1] - 1)

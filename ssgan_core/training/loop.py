@@ -26,7 +26,7 @@ from ssgan_core.training.schedule import Schedule
 from ssgan_core.training.state import TrainingState
 from ssgan_core.training.trainer import Trainer
 from ssgan_core.training.united import as_parts
-from ssgan_core.training.warmup import known_choices, known_frames, known_numbers, known_traits
+from ssgan_core.training.warmup import known_choices, known_frames, known_numbers, known_traits, known_worn
 
 
 @dataclass(frozen=True)
@@ -145,16 +145,24 @@ def _begin(state: TrainingState, config: Config, source: TrainingSource, origin:
         state.set_choices(known_choices(config, source.parameter_count()))
     if truth and config.model.traits:
         state.set_traits(known_traits(config, source.parameter_count()))
-    if truth and config.model.frames:
-        state.set_frames(known_frames())
     if origin is not None:
         origin.fill(state)
     elif truth:
         state.read_first(known_numbers(config, source.parameter_count()))
     mapping, frames = state.generator.mapping, state.generator.parts.frames
-    for name, told in (("choices", mapping.choices), ("traits", mapping.traits), ("frames", frames)):
-        if told is not None and not told.known:
-            asked, none = getattr(config.model, name), "false" if told is frames else "0"
+    # Measured on many heads, unless first weights know them.
+    if truth and frames is not None and not frames.known:
+        state.set_frames(known_frames())
+    if truth and frames is not None and config.model.worn and not frames.knows_worn:
+        state.set_worn(known_worn())
+    for name, known in (
+        ("choices", mapping.choices is None or mapping.choices.known),
+        ("traits", mapping.traits is None or mapping.traits.known),
+        ("frames", frames is None or frames.known),
+        ("worn", frames is None or not config.model.worn or frames.knows_worn),
+    ):
+        if not known:
+            asked, none = getattr(config.model, name), "false" if name == "frames" else "0"
             raise SsganError(
                 f"model.{name} is {str(asked).lower()}, but neither data nor first weights say which these are",
                 f"train with truth (training.warmup_kimg), or set model.{name}={none}",

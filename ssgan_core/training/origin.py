@@ -43,6 +43,7 @@ _WAVES = ("background.to_waves.", "background.from_waves.")
 _CLEARNESS = "parts.to_clearness."
 _FINE = ("parts.to_fine.", "parts.fine_waves")
 _GRAIN = "grain."
+_WORN = ("parts.frames.worn_", "mapping.choices.worn")
 _FRAMES = ("parts.frames.", "parts.to_place.", "mapping.traits.odd", "mapping.traits.mirror")
 
 
@@ -104,6 +105,7 @@ class FromModel:
             | (set() if self.config.paint_frequencies else {"paint_frequencies", "highest_paint_frequency"})
             | (set() if self.config.grain else {"grain"})
             | (set() if self.config.frames else {"frames"})
+            | (set() if self.config.worn else {"worn"})
             | self._changes_of_details(state.generator.config),
         )
         wanted = state.generator.state_dict()
@@ -117,7 +119,7 @@ class FromModel:
         if not self.config.see_through:
             found |= {name: t for name, t in wanted.items() if name.startswith(_CLEARNESS)}
         if self.config.code_width < state.generator.config.code_width:
-            found |= _longer_codes(found, state.generator.config)
+            found |= _longer_codes(found, self.config, state.generator.config)
         if self._changes_of_details(state.generator.config):
             fresh_details = {name: t for name, t in wanted.items() if name.startswith(_OF_NOISE)}
             found |= self._details(state.generator.config, found) or fresh_details
@@ -127,6 +129,8 @@ class FromModel:
             found |= {name: t for name, t in wanted.items() if name.startswith(_FINE)}
         if not self.config.frames:
             found |= {name: t for name, t in wanted.items() if name.startswith(_FRAMES)}
+        if not self.config.worn:
+            found |= {name: t for name, t in wanted.items() if name.startswith(_WORN)}
         if not self.config.grain or self.config.resolution != state.generator.config.resolution:
             # Grain is as fine as pixels are: others begin with others.
             found |= {name: t for name, t in wanted.items() if name.startswith(_GRAIN)}
@@ -213,19 +217,24 @@ class FromCarry:
             state.adaptation = Adaptation(carry.augmentation)
 
 
-def _longer_codes(found: dict[str, Tensor], wanted: ModelConfig) -> dict[str, Tensor]:
-    """What depends on codes, for codes of more numbers at their end, of which nothing is known yet."""
-    longer = {}
+def _longer_codes(found: dict[str, Tensor], had: ModelConfig, wanted: ModelConfig) -> dict[str, Tensor]:
+    """What depends on codes, for codes that tell parts, or the background, more, of which nothing is known yet."""
+
+    def longer(tensor: Tensor, width: int) -> Tensor:
+        kept, behind = tensor.tensor_split([had.part_code_width])
+        told = F.pad(kept.movedim(0, -1), (0, wanted.part_code_width - len(kept))).movedim(-1, 0)
+        return torch.cat([told, behind, tensor.new_zeros(width - len(told) - len(behind), *tensor.shape[1:])])
+
+    grown = {}
     for name, tensor in found.items():
         if name.endswith(_OF_CODES):
             width = wanted.code_width if name.startswith(_BACKGROUND) else wanted.part_code_width
             # Weights are divided by the root of the codes' width.
-            grown = tensor.new_zeros(tensor.shape[0], width, tensor.shape[2])
-            grown[:, : tensor.shape[1]] = tensor * (width / tensor.shape[1]) ** 0.5
-            longer[name] = grown
+            scaled = tensor * (width / tensor.shape[1]) ** 0.5
+            grown[name] = longer(scaled.movedim(1, 0), width).movedim(0, 1).contiguous()
         elif name == _MEAN:
-            longer[name] = F.pad(tensor, (0, wanted.code_width - len(tensor)))
-    return longer
+            grown[name] = longer(tensor, wanted.code_width)
+    return grown
 
 
 def _images_seen(path: Path, metadata: dict[str, Any]) -> int:

@@ -27,7 +27,7 @@ from ssgan_core.training.augmentation import Adaptation
 from ssgan_core.training.runs import STATE_NAME, model_path
 
 if TYPE_CHECKING:
-    from ssgan_core.heads.frames import FrameLayout
+    from ssgan_core.heads.frames import FrameLayout, WornLayout
 
 
 @dataclass
@@ -150,16 +150,34 @@ class TrainingState:
             assert generator.parts.frames is not None
             generator.parts.frames.describe(torch.from_numpy(layout.shares), torch.from_numpy(layout.fields))
 
+    def set_worn(self, layout: WornLayout) -> None:
+        """Tell codes which kinds of hats and clothes there are, and parts how the points of each lie on its mean.
+
+        Raises:
+            SsganError: the recipe counts others.
+        """
+        self._check_count("worn", len(layout.options), "wear {} kinds")
+        shares, fields, options = map(torch.from_numpy, (layout.shares, layout.fields, layout.options))
+        for generator in (self.generator, self.average):
+            frames, choices = generator.parts.frames, generator.mapping.choices
+            assert frames is not None
+            assert choices is not None
+            frames.describe_worn(shares, fields, layout.classes)
+            choices.describe_worn(options)
+
     def _tell(self, what: str, count: int, phrase: str, layout: tuple[np.ndarray, ...]) -> None:
         """Describe the mapping's choices or traits."""
+        self._check_count(what, count, phrase)
+        for generator in (self.generator, self.average):
+            getattr(generator.mapping, what).describe(*(torch.from_numpy(x) for x in layout))
+
+    def _check_count(self, what: str, count: int, phrase: str) -> None:
         counted = getattr(self.generator.config, what)
         if counted != count:
             raise SsganError(
                 f"model.{what} is {counted}, but the data's heads {phrase.format(count)}",
                 f"--set model.{what}={count}",
             )
-        for generator in (self.generator, self.average):
-            getattr(generator.mapping, what).describe(*(torch.from_numpy(x) for x in layout))
 
     def set_shell_width(self, width: float) -> None:
         """Set the shells' width in world units."""

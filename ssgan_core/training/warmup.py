@@ -33,7 +33,7 @@ from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
 
 if TYPE_CHECKING:
-    from ssgan_core.heads.frames import FrameLayout
+    from ssgan_core.heads.frames import FrameLayout, WornLayout
 
 _WEIGHTS = {
     "warmup_masks": 1.0,
@@ -114,6 +114,7 @@ class Warmup:
             return torch.tensor(found, dtype=torch.uint8, device=phases.device)
 
         self.untold, self.lines, self.small = ids(_UNTOLD), ids(_LINES), ids(_SMALL)
+        self.cropped = _named_parts(phases.config.training.crop_parts, names).to(phases.device)
         fringes = phases.generator.fringes
         self.frayed = None if fringes is None else (fringes.frayed.nonzero()[:, 0] + 1).to(torch.uint8)
         self.reach = round(_FRINGE * phases.config.model.resolution)
@@ -126,8 +127,9 @@ class Warmup:
         views = 1 if self.pose else batch.views_a_head()
         crop, shown = None, batch
         if phases.config.training.crop < 1:
+            model = phases.config.model
             crop = around_parts(
-                batch.masks, phases.config.crop_side, phases.config.model.render_resolution, rng
+                batch.masks, phases.config.crop_side, model.render_resolution, rng, self.cropped
             )
             shown = cropped(batch, crop)
         with phases.autocast():
@@ -318,6 +320,13 @@ def known_frames() -> FrameLayout:
     return frame_layout(HEAD_WINDOW, frames.SIDE, frames.RANK)
 
 
+def known_worn() -> WornLayout:
+    """How the points of hats and clothes lie on the mean one of each kind, likewise."""
+    from ssgan_core.heads.frames import worn_layout
+
+    return worn_layout(HEAD_WINDOW, frames.WORN_SIDE, frames.WORN_RANK)
+
+
 def _check_parameters(config: Config, parameter_count: int, drawn: int) -> None:
     _check_room(config, parameter_count)
     if drawn != parameter_count:
@@ -325,6 +334,21 @@ def _check_parameters(config: Config, parameter_count: int, drawn: int) -> None:
             f"the data's heads have {parameter_count} generating parameters, those of this version {drawn}",
             "set model.choices=0 and model.traits=0, or render the data anew with 'ssgan synth'",
         )
+
+
+def _named_parts(listed: str, names: tuple[str, ...]) -> Tensor:
+    """[n] ids of the parts listed, with commas between them; of all in the foreground if none is.
+
+    Raises:
+        SsganError: one is not among the names, or is the background.
+    """
+    wanted = [name.strip() for name in listed.split(",") if name.strip()] or names[1:]
+    for name in wanted:
+        if name not in names[1:]:
+            raise SsganError(
+                f"training.crop_parts: the data has no part '{name}'", f"its parts are {', '.join(names[1:])}"
+            )
+    return torch.tensor([names.index(name) for name in wanted])
 
 
 def _check_room(config: Config, parameter_count: int) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from ssgan_core.model.choices import Choices
 from ssgan_core.model.mapping import Mapping
+from ssgan_core.model.traits import LOUDNESS
 
 LATENT = 8
 SHARES = [0.9, 0.1, 0.2, 0.3, 0.5]
@@ -44,6 +45,21 @@ def test_options_come_as_often_as_their_shares_say():
     )
     torch.testing.assert_close((told > 0).float().mean(0), torch.tensor(SHARES), atol=0.01, rtol=0)
     torch.testing.assert_close(told.mean(0), torch.zeros(5), atol=0.03, rtol=0)
+
+
+def test_codes_tell_the_kinds_that_are_worn():
+    """The options 2 and 4 are kinds; they stand behind traits, which nobody described, and before what lies behind."""
+    mapping = Mapping(LATENT, 2, choices=5, traits=3, backdrop=2, worn=2).requires_grad_(False)
+    described(mapping.choices)
+    mapping.choices.describe_worn(torch.tensor([2, 4]))
+    z = torch.randn(200, LATENT, generator=torch.Generator().manual_seed(0))
+    codes = mapping(z)
+    assert codes.shape == mapping.mean.expand(200, -1).shape == (200, LATENT + 3 + 2 + 2)
+    expected = torch.tensor([[by_hand(row)[1] == option for option in (2, 4)] for row in z])
+    assert torch.equal(codes[:, LATENT + 3 : -2], LOUDNESS * expected.float())
+    assert torch.equal(codes[:, -2:], LOUDNESS * z[:, -2:])
+    assert torch.equal(mapping(z, 0.5)[:, LATENT + 3 : -2], LOUDNESS * expected.float())  # half a hat is none
+    assert expected.sum(0).min() > 10
 
 
 def test_low_precision_around_it_and_extreme_numbers_choose_the_same():

@@ -290,7 +290,7 @@ def test_a_processor_adds_what_a_gpu_adds(size, grain):
 def test_of_two_directions_the_louder_prevails():
     # Energies 4, 1, 0, 0 with half of both neighbours' are 4.5, 3, .5, 2. As shares of the loudest, squared, that
     # is 1, 4/9, 1/81, 16/81; so 4 and 16/81 of the energy 5 are kept.
-    first, second, *rest = combing(torch.tensor([2.0, 1.0, 0.0, 0.0]), 4).tolist()
+    first, second, *rest = combing(torch.tensor([2.0, 1.0, 0.0, 0.0]), torch.zeros(4)).tolist()
     assert first == pytest.approx((5 / (4 + 16 / 81)) ** 0.5)
     assert second == pytest.approx(4 / 9 * first)
     assert rest == pytest.approx([first / 81, first * 16 / 81])
@@ -303,18 +303,49 @@ def test_of_two_directions_the_louder_prevails():
 )
 def test_combing_keeps_each_octaves_energy_and_the_loudest_direction(amplitudes):
     before = torch.tensor(amplitudes)
-    after = before * combing(before, 6)
+    after = before * combing(before, torch.zeros(6))
     energy, kept = (x.view(2, 6).square() for x in (before, after))
     torch.testing.assert_close(kept.sum(1), energy.sum(1), rtol=1e-3, atol=1e-6)
     loudest = (energy.sum(0) + (energy.sum(0).roll(1) + energy.sum(0).roll(-1)) / 2).argmax()
     assert (kept[:, loudest] >= energy[:, loudest] * 0.999 - 1e-6).all()
-    torch.testing.assert_close(-before * combing(-before, 6), -after)
+    torch.testing.assert_close(-before * combing(-before, torch.zeros(6)), -after)
 
 
 def test_combing_nothing_is_nothing_and_slopes_are_finite():
     nothing = torch.zeros(3, 12, requires_grad=True)
-    (nothing * combing(nothing, 6)).sum().backward()
+    (nothing * combing(nothing, torch.zeros(6))).sum().backward()
     assert torch.isfinite(nothing.grad).all()
+
+
+def test_of_two_that_are_as_loud_the_one_prevails_that_locks_lean_to():
+    # Energies 1, 0, 1, 0 are 1, 1, 1, 1 with half of their neighbours'; a lean of log 3 makes that 3, 1, 1, 1 and, as
+    # squared shares, 1, 1/9, 1/9, 1/9. So 1 and 1/81 of the energy 2 are kept.
+    first, _, second, _ = combing(torch.tensor([1.0, 0, 1, 0]), torch.tensor([3.0, 1, 1, 1]).log()).tolist()
+    assert first == pytest.approx((2 / (1 + 1 / 81)) ** 0.5)
+    assert second == pytest.approx(first / 9)
+    # Of one that is sure all other directions together stay a hundredth.
+    sure = torch.tensor([1.0, 0, 0.05, 0, 0, 0])
+    left = sure * combing(sure, torch.tensor([-0.7, 0, 0.7, 0, 0, 0]))
+    assert left[2] < 0.01 < 0.99 < left[0]
+
+
+@pytest.mark.parametrize("resolution", [64, 256, 512])
+def test_locks_lean_smoothly_one_way_here_and_another_there(resolution):
+    noise = OrientedNoise(1, 12, resolution)
+    steps = torch.arange(200) / 200
+    points = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1) * noise.period
+    leaning = noise.leaning(points)
+    assert leaning.shape == (200, 200, 12)
+    torch.testing.assert_close(
+        leaning[..., 6:], -leaning[..., :6], atol=1e-5, rtol=0
+    )  # at right angles the contrary
+    assert abs(leaning.mean()) < 0.01
+    assert 0.9 < leaning.std() < 1.05
+    # A world unit holds 6 to 19 waves; their slopes are bounded by the fastest.
+    slope = (leaning[:, 1:] - leaning[:, :-1]).abs().mean() / (noise.period / 200)
+    assert 2 * 3.14 * 6 * 0.3 < slope < 2 * 3.14 * 19
+    again = noise.leaning(points[:3, :3] + noise.period)
+    torch.testing.assert_close(again, leaning[:3, :3], atol=1e-3, rtol=0)
 
 
 def test_where_no_pixel_has_details_nothing_is_added():

@@ -10,7 +10,7 @@ import torch
 from ssgan_core.config import ModelConfig
 from ssgan_core.layers import place_code, position_code, texel_places
 from ssgan_core.model.codes import Codes
-from ssgan_core.model.frames import COUNT, RANK, SIDE, Frames
+from ssgan_core.model.frames import COUNT, RANK, SIDE, WORN_RANK, WORN_SIDE, Frames
 from ssgan_core.model.part_generators import PartGenerators
 from ssgan_core.model.traits import LOUDNESS
 from ssgan_core.parts import HEAD_WINDOW, PORTRAIT
@@ -91,6 +91,59 @@ def test_each_sheet_has_its_own_numbers_and_low_precision_says_the_same():
     assert not torch.allclose(after[:, 2], before[:, 2])
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(frames(codes, SIZE), after)
+
+
+WORN_NAMES = ("skin", "hat", "cloth")
+
+
+def dressed(parts):
+    """Beanies and caps move to the right by the first trait and always by .1; shirts up by the second, the more the
+    further right they lie."""
+    frames = described(Frames(sheets(parts), LATENT, TRAITS, worn=3))
+    assert not frames.knows_worn
+    shares, fields = torch.zeros(3, TRAITS + 1, WORN_RANK), torch.zeros(3, WORN_RANK, 2, WORN_SIDE, WORN_SIDE)
+    shares[0, 0, 0], shares[1, -1, 0], shares[2, 1, 0] = 1, 0.1, 1
+    x0, _, x1, _ = HEAD_WINDOW
+    fields[:2, 0, 0], fields[2, 0, 1] = 1.0, x0 + (torch.arange(WORN_SIDE) + 0.5) / WORN_SIDE * (x1 - x0)
+    frames.describe_worn(shares, fields, ("hat", "hat", "cloth"))
+    assert frames.knows_worn
+    return frames
+
+
+def wearing(traits, kinds, sheets=len(WORN_NAMES)):
+    return torch.cat(
+        [codes_of(traits, sheets), LOUDNESS * torch.tensor(kinds)[:, None].expand(-1, sheets, -1)], 2
+    )
+
+
+def test_what_is_worn_has_the_frame_of_its_kind():
+    frames, half, own = dressed(WORN_NAMES), HEAD_WINDOW[2], own_places(SIZE)
+    bare = described(Frames(sheets(WORN_NAMES), LATENT, TRAITS))
+    traits = [[0.2, -3.0, 1.0]] * 4
+    #        a beanie and a shirt, a cap, neither, and half of both hats
+    codes = wearing(traits, [[1.0, 0, 1], [0, 1, 0], [0, 0, 0], [0.5, 0.5, 0]])
+    places, before = frames(codes, SIZE), bare(codes[..., : LATENT + TRAITS], SIZE)
+    assert torch.equal(places[:, 0], before[:, 0])
+    torch.testing.assert_close(places[2], before[2])
+    for head, move in ((0, 0.2), (1, 0.1), (3, 0.15)):
+        torch.testing.assert_close(places[head, 1], own - torch.tensor([move / half, 0.0]))
+    # A point at x lies lower by 3 x, so it is at home that much higher. Fields are known from the middle of their
+    # first node to that of their last, and as these beyond.
+    reached = own[:, 0].clamp(-1 + 1 / WORN_SIDE, 1 - 1 / WORN_SIDE)
+    torch.testing.assert_close(places[0, 2], own + torch.stack([torch.zeros(len(own)), 3 * reached], 1))
+    torch.testing.assert_close(places[1, 2], before[1, 2])
+
+
+def test_another_parts_kind_says_nothing():
+    frames = dressed(WORN_NAMES)
+    codes = wearing([[0.2, -3.0, 1.0]], [[1.0, 0, 1]])
+    before = frames(codes, SIZE)
+    codes[:, 2, -3:] = LOUDNESS * torch.tensor([0.0, 1, 1])  # of a cap clothes do not hear
+    assert torch.equal(frames(codes, SIZE), before)
+    codes[:, 1, -3:] = LOUDNESS * torch.tensor([0.0, 1, 0])
+    after = frames(codes, SIZE)
+    assert torch.equal(after[:, [0, 2]], before[:, [0, 2]])
+    assert not torch.allclose(after[:, 1], before[:, 1])
 
 
 def part_codes(count, seed=0):

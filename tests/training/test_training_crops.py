@@ -18,6 +18,7 @@ from ssgan_core.training.phases import Phases
 from ssgan_core.training.warmup import Warmup
 
 CPU = torch.device("cpu")
+ALL = torch.arange(1, 13)
 
 
 def test_rare_parts_are_in_the_middle_as_often_as_large_ones():
@@ -25,7 +26,7 @@ def test_rare_parts_are_in_the_middle_as_often_as_large_ones():
     mask = torch.zeros(64, 64, dtype=torch.uint8)
     mask[:, :32] = 7
     mask[40, 50] = 12
-    crop = around_parts(mask.expand(600, -1, -1), 8, 32, torch.Generator().manual_seed(0))
+    crop = around_parts(mask.expand(600, -1, -1), 8, 32, torch.Generator().manual_seed(0), ALL)
     assert (crop.side, crop.whole) == (8, 32)
     earring = (crop.corner == torch.tensor([21, 16])).all(1)
     assert 0.42 < earring.float().mean() < 0.58
@@ -36,8 +37,30 @@ def test_rare_parts_are_in_the_middle_as_often_as_large_ones():
     assert others.float().std(0).min() > 2
 
 
+def test_squares_around_some_parts_alone():
+    """The second mask has none of them, so that squares lie around what it has; the third nothing at all."""
+    masks = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    masks[:2, :32], masks[:1, 40, 50], masks[:1, 60:] = 7, 12, 3
+    masks = masks.repeat(200, 1, 1)
+    crop = around_parts(masks, 8, 32, torch.Generator().manual_seed(0), torch.tensor([12, 3]))
+    corners = crop.corner.view(200, 3, 2)
+    earring = (corners[:, 0] == torch.tensor([21, 16])).all(1)
+    assert 0.4 < earring.float().mean() < 0.6
+    assert (corners[~earring, 0, 1] == 24).all()
+    assert corners[:, 1, 1].max() <= 16 - 4
+    assert corners[:, 1, 1].float().std() > 2
+
+
+def test_parts_that_squares_lie_around_are_those_of_the_data(heads, tmp_path):
+    settings = {"warmup_kimg": 0.008, "crop": 0.5, "crop_parts": "hat, tail"}
+    with pytest.raises(SsganError, match="crop_parts: the data has no part 'tail'"):
+        train(heads, recipe(None, kimg=0.008, **settings), tmp_path / "run", device=CPU)
+
+
 def test_masks_without_parts_have_squares_too():
-    crop = around_parts(torch.zeros(3, 16, 16, dtype=torch.uint8), 4, 8, torch.Generator().manual_seed(0))
+    crop = around_parts(
+        torch.zeros(3, 16, 16, dtype=torch.uint8), 4, 8, torch.Generator().manual_seed(0), ALL
+    )
     assert crop.corner.min() >= 0
     assert crop.corner.max() <= 4
 

@@ -11,11 +11,11 @@ from ssgan_core import cameras
 from ssgan_core.checkpoints import load_model, save_model, write_tensors
 from ssgan_core.config import load_config
 from ssgan_core.errors import SsganError
-from ssgan_core.heads.frames import FrameLayout
+from ssgan_core.heads.frames import FrameLayout, WornLayout
 from ssgan_core.heads.latent import ChoiceLayout, NumberLayout
 from ssgan_core.layers import resize_bilinear, up2
 from ssgan_core.model.details import Surface
-from ssgan_core.model.frames import RANK, SIDE
+from ssgan_core.model.frames import RANK, SIDE, WORN_RANK, WORN_SIDE
 from ssgan_core.model.traits import KNOTS
 from ssgan_core.parts import PORTRAIT, PartSchema
 from ssgan_core.synthesis import load_generator
@@ -44,7 +44,7 @@ def fresh(model=None, schema=PORTRAIT, augmentation=None):
 
 
 def look(generator):
-    codes = generator.map(torch.randn(2, 16, generator=torch.Generator().manual_seed(0)))
+    codes = generator.map(torch.randn(2, generator.config.latent, generator=torch.Generator().manual_seed(0)))
     labels = torch.eye(4).flatten().repeat(2, 1)
     labels[:, [5, 10]], labels[:, 11] = -1, 2.7
     intrinsics = torch.tensor([4.2647, 0, 0.5, 0, 4.2647, 0.5, 0, 0, 1]).repeat(2, 1)
@@ -292,6 +292,48 @@ def test_a_model_begins_to_hear_where_the_mean_head_has_its_points(heads, tmp_pa
     train(heads, later, tmp_path / "later", device=CPU, origin=FromModel.open(tmp_path / "run"))
     with pytest.raises(SsganError, match=r"model\.frames is True in .*, but False in the recipe"):
         FromModel.open(tmp_path / "run").fill(fresh({"traits": 2}))
+
+
+def test_a_model_begins_to_tell_kinds_of_what_is_worn(heads, tmp_path, monkeypatch):
+    """Codes grow in their middle: what lies behind, and the weights that read it, move to the new end."""
+    told_two_numbers(monkeypatch)
+    told_how_points_move(monkeypatch)
+    options = np.eye(2, 1, dtype=np.float32)
+    layout = ChoiceLayout(options, np.full(2, 0.5, np.float32), np.zeros(2, np.int64))
+    monkeypatch.setattr("ssgan_core.training.warmup.choice_layout", lambda: layout)
+    kinds = WornLayout(
+        np.ones((2, 3, WORN_RANK), np.float32), np.full((2, WORN_RANK, 2, WORN_SIDE, WORN_SIDE), 0.01, np.float32),
+        np.array([1, 0]), ("hat", "cloth"),
+    )  # fmt: skip
+    monkeypatch.setattr("ssgan_core.heads.frames.worn_layout", lambda *sizes: kinds)
+    told = {"latent": 64, "choices": 2, "traits": 2, "frames": True, "backdrop": 40}
+    first = train(heads, recipe(None, told, kimg=0.008, warmup_kimg=0.008), tmp_path / "first", device=CPU)
+    had, worn = fresh(told), fresh({**told, "worn": 2})
+    for state in (had, worn):
+        FromModel.open(first.model).fill(state)
+    assert worn.generator.mapping.mean.shape == (64 + 2 + 2 + 40,)
+    assert had.generator.background.layers[0].styles.weight[:, -40:].any()
+    before, after = look(had.generator), look(worn.generator)
+    for name in ("image", "mask", "depth"):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name))
+    config = recipe(None, {**told, "worn": 2}, kimg=0.008, warmup_kimg=0.008)
+    result = train(heads, config, tmp_path / "run", device=CPU, origin=FromModel.open(first.model))
+    found = load_model(result.model).tensors
+    assert found["mapping.choices.worn"].tolist() == [1, 0]
+    assert found["parts.frames.worn_class"].tolist() == [1, 0]
+    assert found["parts.frames.worn_shares"].eq(1).all()
+    assert found["parts.base_layers.0.styles.weight"][:, 66:68].any()
+    # Who begins with such a model needs no truth; and cannot go back.
+    later = recipe(None, {**told, "worn": 2}, kimg=0.004)
+    train(heads, later, tmp_path / "later", device=CPU, origin=FromModel.open(tmp_path / "run"))
+    with pytest.raises(SsganError, match=r"model\.worn is 2 in .*, but 0 in the recipe"):
+        FromModel.open(tmp_path / "run").fill(fresh(told))
+    wrong = recipe(None, {**told, "choices": 2, "worn": 1}, kimg=0.008, warmup_kimg=0.008)
+    with pytest.raises(SsganError, match=r"model\.worn is 1, but the data's heads wear 2 kinds"):
+        train(heads, wrong, tmp_path / "wrong", device=CPU, origin=FromModel.open(first.model))
+    blind = recipe(None, {**told, "worn": 2}, kimg=0.004)
+    with pytest.raises(SsganError, match=r"model\.worn is 2, but neither data nor first weights say"):
+        train(heads, blind, tmp_path / "blind", device=CPU, origin=FromModel.open(first.model))
 
 
 def test_frames_that_nobody_described(heads, tmp_path, monkeypatch):
