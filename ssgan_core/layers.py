@@ -141,6 +141,12 @@ class PartLinear(nn.Module):
         )
         return self._activated(y).view(batch, groups, -1, outputs)
 
+    def learn_alone(self, groups: Tensor) -> None:
+        """Learn from now on only what some of the groups [G], bool, do."""
+        for weight in self.parameters():
+            weight.requires_grad_(True)
+            weight.register_hook(lambda gradient: gradient * groups.view(-1, *[1] * (gradient.ndim - 1)))
+
     def one(self, x: Tensor, folded: Tensor, bias: Tensor) -> Tensor:
         """The layer of one group for one sample [N, inputs] -> [N, outputs], by its share of what `folded` returns."""
         return self._activated(torch.addmm(bias, x, folded.T))

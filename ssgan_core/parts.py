@@ -132,6 +132,15 @@ class PartSchema:
         hint = f"did you mean '{close[0]}'?" if close else "parts are " + ", ".join(choices)
         raise SsganError(f"there is no part '{name}'", hint)
 
+    def listed_ids(self, names: str) -> list[int]:
+        """Sorted mask ids of parts of the foreground named with commas between them; none for none.
+
+        Raises:
+            SsganError: as `foreground_index`.
+        """
+        named = [name.strip() for name in names.split(",") if name.strip()]
+        return [index + 1 for index in self.foreground_indices(named)]
+
     def foreground_indices(self, names: Iterable[str]) -> list[int]:
         """Sorted indices of several named parts; `all` means every foreground part."""
         wanted = list(names)

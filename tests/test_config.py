@@ -67,7 +67,6 @@ def test_overrides_win_and_numbers_with_exponents_are_numbers():
         ("model: {frames: true, traits: 3, parts: one}", "and model.parts=all"),
         ("model: {worn: 2, choices: 3}", "model.worn 2 needs model.frames"),
         ("model: {worn: 4, choices: 3, traits: 3, frames: true}", "and as many model.choices"),
-        ("training: {crop_parts: hat}", "but training.crop is 1"),
         ("model: {paint_frequencies: -1}", "model.paint_frequencies must lie between 0 and 4096, got -1"),
         (
             "model: {paint_frequencies: 8, highest_paint_frequency: 12.0}",

@@ -282,7 +282,8 @@ class TrainingConfig:
             w is multiplied with (model.traits, model.backdrop).
         crop: share of a picture's side that known heads are drawn and compared in during the warm-up: squares around
             random pixels, of each of a head's parts as often as of any other. 1 = whole pictures.
-        crop_parts: names of parts, with commas between them, that these squares lie around alone; none = all of them.
+        parts_alone: names of parts, with commas between them: all weights stay those of the first weights (--init) but
+            these parts' own, and squares (crop) lie around these parts alone. "" = all parts learn.
         backdrop_alone: whether all weights stay those of the first weights (--init) but the background generator's,
             which learns from small pictures without heads (see training.warmup).
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
@@ -328,7 +329,7 @@ class TrainingConfig:
     keep_depths: bool = False
     traits_alone: bool = False
     crop: float = 1.0
-    crop_parts: str = ""
+    parts_alone: str = ""
     backdrop_alone: bool = False
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
@@ -396,8 +397,8 @@ class TrainingConfig:
             "training.crop below 1 needs known heads: a warm-up of all training.kimg, and no training.backdrop_alone",
         )
         _require(
-            not self.crop_parts or self.crop < 1,
-            "training.crop_parts says where squares lie, but training.crop is 1: whole pictures",
+            not self.parts_alone or (self.warmup_kimg >= self.kimg and not self.backdrop_alone),
+            "training.parts_alone needs known heads: a warm-up of all training.kimg, and no training.backdrop_alone",
         )
         _require(0 <= self.mixing <= 1, f"training.mixing is a probability, got {self.mixing}")
         _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1)")
@@ -463,6 +464,7 @@ class DataOptions:
             (see dataset.selection.part_copies).
         skip_duplicates: of entries that `duplicate_of` declares to show the same, use the first only.
         where: conditions on columns of meta.jsonl that an entry must meet (see `conditions`).
+        showing: names of parts, with commas between them, of which an entry must show one; "" = any entry.
     """
 
     mirror: bool = True
@@ -470,6 +472,7 @@ class DataOptions:
     balance_parts: int = 1
     skip_duplicates: bool = False
     where: dict = field(default_factory=dict)
+    showing: str = ""
 
     def __post_init__(self) -> None:
         for name in ("balance_yaw", "balance_parts"):

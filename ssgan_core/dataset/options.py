@@ -1,7 +1,7 @@
 """options.json: how a data set is to be read, kept with it; a recipe's `data` section has the last word.
 
-It holds any of mirror, balance_yaw, balance_parts, skip_duplicates and where (config.DataOptions), and is checked as
-strictly.
+It holds any of mirror, balance_yaw, balance_parts, skip_duplicates, where and showing (config.DataOptions), and is
+checked as strictly.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def write_options(
     balance_parts: int | None = None,
     skip_duplicates: bool | None = None,
     where: dict[str, Any] | None = None,
+    showing: str | None = None,
 ) -> Path:
     """Write a data set folder's options.json, in place of one that is there; None leaves a setting open.
 
@@ -39,6 +40,7 @@ def write_options(
         "balance_parts": balance_parts,
         "skip_duplicates": skip_duplicates,
         "where": where,
+        "showing": showing,
     }
     given = {key: value for key, value in settings.items() if value is not None}
     path = Path(folder) / OPTIONS_FILE

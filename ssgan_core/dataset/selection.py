@@ -17,15 +17,17 @@ _BIN = np.deg2rad(5.0)
 
 
 def select(dataset: PortraitDataset, options: DataOptions) -> PortraitDataset:
-    """The entries that meet `options.where`; with `skip_duplicates`, the first by name of those that show the same.
+    """The entries that meet `options.where` and show one of the parts of `options.showing`, for which all masks are
+    read; with `skip_duplicates`, the first by name of those that show the same.
 
     Duplicates are sought among the entries that meet the conditions: one whose better copy is left out is used.
 
     Raises:
-        SsganError: a column is one that no entry has, or no entry is left.
+        SsganError: a column is one that no entry has, a part is none, or no entry is left.
     """
     conditions = parse_conditions(options.where, "data.where")
-    if not conditions and not options.skip_duplicates:
+    wanted = dataset.schema.listed_ids(options.showing)
+    if not conditions and not wanted and not options.skip_duplicates:
         return dataset
     for condition in conditions:
         _check_known(dataset, condition)
@@ -36,6 +38,12 @@ def select(dataset: PortraitDataset, options: DataOptions) -> PortraitDataset:
     ]
     if not indices:
         raise SsganError(f"no entry of {dataset.path} meets data.where", "loosen its conditions")
+    if wanted:
+        indices = [index for index in indices if np.isin(wanted, dataset.mask(index)).any()]
+        if not indices:
+            raise SsganError(
+                f"no entry of {dataset.path} shows {options.showing}", "name other parts in data.showing"
+            )
     if options.skip_duplicates:
         indices = _without_duplicates(dataset, indices)
     return dataset.select(np.array(indices))

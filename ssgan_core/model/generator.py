@@ -173,6 +173,11 @@ class Generator(nn.Module):
         self.mapping.requires_grad_(False)
         self.parts.keep_depths()
 
+    def learn_parts_alone(self, parts: list[int]) -> None:
+        """Learn nothing from now on but the networks of some parts, by their numbers in the foreground."""
+        self.requires_grad_(False)
+        self.parts.learn_alone(parts)
+
     def learn_traits_alone(self) -> None:
         """Learn nothing from now on but what codes tell beside w."""
         self.requires_grad_(False)

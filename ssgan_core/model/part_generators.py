@@ -204,6 +204,15 @@ class PartGenerators(nn.Module):
             if layers is not None:
                 layers.requires_grad_(False)
 
+    def learn_alone(self, parts: list[int]) -> None:
+        """Learn no more of sheets than those of some parts, by their numbers in the foreground."""
+        chosen = torch.zeros(len(self.depth_start), dtype=torch.bool, device=self.depth_start.device)
+        for part in parts:
+            chosen[part * self.sheets : (part + 1) * self.sheets] = True
+        for name, layer in self.named_modules():
+            if isinstance(layer, PartLinear):
+                layer.learn_alone(chosen[self.clear] if name == "to_clearness" else chosen)
+
     def keep_depths(self) -> None:
         """Learn no more of depths."""
         for layers in (self.depth_layers, self.to_depth):

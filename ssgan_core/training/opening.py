@@ -39,9 +39,12 @@ def open_source(
     """
     if not data.startswith(PREFIX):
         return StoredPortraits(PortraitDataset.open(Path(data), size), options, ranks)
-    if options is not None and (options.where or options.balance_yaw != 1 or options.balance_parts != 1):
+    if options is not None and any(
+        getattr(options, name) != usual
+        for name, usual in {"where": {}, "showing": "", "balance_yaw": 1, "balance_parts": 1}.items()
+    ):
         raise SsganError(
-            "data.where, data.balance_yaw and data.balance_parts need a stored data set",
+            "data.where, data.showing, data.balance_yaw and data.balance_parts need a stored data set",
             "write one with 'ssgan synth'",
         )
     # Not imported above: a stored data set needs neither the renderer of the portraits nor its compiler.

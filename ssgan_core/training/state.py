@@ -67,6 +67,8 @@ class TrainingState:
             place(critic, device)
         average = copy.deepcopy(generator).eval().requires_grad_(False)
         training = config.training
+        if alone := generator.schema.listed_ids(training.parts_alone):
+            generator.learn_parts_alone([part - 1 for part in alone])
         if training.traits_alone:
             generator.learn_traits_alone()
         if training.backdrop_alone:

@@ -114,7 +114,8 @@ class Warmup:
             return torch.tensor(found, dtype=torch.uint8, device=phases.device)
 
         self.untold, self.lines, self.small = ids(_UNTOLD), ids(_LINES), ids(_SMALL)
-        self.cropped = _named_parts(phases.config.training.crop_parts, names).to(phases.device)
+        alone = phases.generator.schema.listed_ids(phases.config.training.parts_alone)
+        self.cropped = torch.tensor(alone or range(1, len(names)), device=phases.device)
         fringes = phases.generator.fringes
         self.frayed = None if fringes is None else (fringes.frayed.nonzero()[:, 0] + 1).to(torch.uint8)
         self.reach = round(_FRINGE * phases.config.model.resolution)
@@ -334,21 +335,6 @@ def _check_parameters(config: Config, parameter_count: int, drawn: int) -> None:
             f"the data's heads have {parameter_count} generating parameters, those of this version {drawn}",
             "set model.choices=0 and model.traits=0, or render the data anew with 'ssgan synth'",
         )
-
-
-def _named_parts(listed: str, names: tuple[str, ...]) -> Tensor:
-    """[n] ids of the parts listed, with commas between them; of all in the foreground if none is.
-
-    Raises:
-        SsganError: one is not among the names, or is the background.
-    """
-    wanted = [name.strip() for name in listed.split(",") if name.strip()] or names[1:]
-    for name in wanted:
-        if name not in names[1:]:
-            raise SsganError(
-                f"training.crop_parts: the data has no part '{name}'", f"its parts are {', '.join(names[1:])}"
-            )
-    return torch.tensor([names.index(name) for name in wanted])
 
 
 def _check_room(config: Config, parameter_count: int) -> None:

@@ -53,6 +53,24 @@ def test_entries_with_rare_parts_are_repeated_up_to_a_limit(tmp_path):
     assert np.bincount(source.shown).tolist() == np.minimum(expected, 3).tolist()
 
 
+def test_entries_that_show_one_of_some_parts(tmp_path):
+    ids = {name: index for index, name in enumerate(PORTRAIT.names)}
+    with DatasetWriter(tmp_path, PORTRAIT, 8) as writer:
+        for name, part, blur in (("a", "hat", 1), ("b", "skin", 1), ("c", "glasses", 1), ("d", "hat", 5)):
+            mask = np.full((8, 8), ids["skin"], np.uint8)
+            mask[1, 1] = ids[part]
+            writer.add(name, BLANK[0], mask, cameras.label(0, 0), {"blur": blur})
+    data = PortraitDataset.open(tmp_path)
+    assert select(data, DataOptions(showing="hat, glasses")).names == ("a", "c", "d")
+    assert select(data, DataOptions(showing="hat", where={"blur": {"max": 2}})).names == ("a",)
+    assert select(data, DataOptions(showing="")) is data
+    with pytest.raises(SsganError, match=r"no entry of .* shows earrings"):
+        select(data, DataOptions(showing="earrings"))
+    with pytest.raises(SsganError, match="there is no part 'hats'") as caught:
+        select(data, DataOptions(showing="hats"))
+    assert caught.value.hint == "did you mean 'hat'?"
+
+
 # ----------------------------------------------------------------------------------------- options.json
 
 

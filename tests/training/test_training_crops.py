@@ -11,9 +11,11 @@ from ssgan_core.errors import SsganError
 from ssgan_core.layers import box_average
 from ssgan_core.model.crops import Crop
 from ssgan_core.model.generator import Output
+from ssgan_core.parts import PORTRAIT
 from ssgan_core.training.crops import around_parts, cropped
 from ssgan_core.training.data import Batch
 from ssgan_core.training.loop import train
+from ssgan_core.training.origin import FromModel
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.warmup import Warmup
 
@@ -51,10 +53,42 @@ def test_squares_around_some_parts_alone():
     assert corners[:, 1, 1].float().std() > 2
 
 
-def test_parts_that_squares_lie_around_are_those_of_the_data(heads, tmp_path):
-    settings = {"warmup_kimg": 0.008, "crop": 0.5, "crop_parts": "hat, tail"}
-    with pytest.raises(SsganError, match="crop_parts: the data has no part 'tail'"):
-        train(heads, recipe(None, kimg=0.008, **settings), tmp_path / "run", device=CPU)
+def test_parts_learn_alone_in_squares_around_them(heads, tmp_path):
+    """Weights of hats and glasses become others, those of all other parts and of what is no part's stay."""
+    model = {"sheets": 2, "see_through": True}
+    first = train(heads, recipe(None, model, kimg=0.004, warmup_kimg=0.004), tmp_path / "first", device=CPU)
+    settings = {"kimg": 0.008, "warmup_kimg": 0.008, "crop": 0.5, "parts_alone": "hat, glasses"}
+    result = train(
+        heads,
+        recipe(None, model, **settings),
+        tmp_path / "run",
+        device=CPU,
+        origin=FromModel.open(first.model),
+    )
+    before, after = (load_model(run.model).tensors for run in (first, result))
+    learnt = [2 * PORTRAIT.foreground_index(name) + sheet for name in ("glasses", "hat") for sheet in (0, 1)]
+    kept = [sheet for sheet in range(2 * len(PORTRAIT.foreground)) if sheet not in learnt]
+    changed = set()
+    for name, tensor in before.items():
+        if "to_clearness" in name:  # of glasses alone
+            changed |= set() if torch.equal(after[name], tensor) else {name}
+        elif name.startswith("parts.") and ("_layers." in name or ".to_" in name):
+            assert torch.equal(after[name][kept], tensor[kept]), name
+            changed |= set() if torch.equal(after[name][learnt], tensor[learnt]) else {name}
+        elif name not in ("mapping.mean", "shell_width"):
+            assert torch.equal(after[name], tensor), name
+    assert {"parts.to_clearness.weight", "parts.to_opacity.weight", "parts.shape_layers.0.weight"} <= changed
+    assert {"parts.to_features.bias", "parts.base_layers.0.styles.weight", "parts.to_depth.weight"} <= changed
+
+
+def test_parts_that_learn_alone_are_the_datas_and_known_heads(heads, tmp_path):
+    settings = {"warmup_kimg": 0.008, "kimg": 0.008}
+    with pytest.raises(SsganError, match="there is no part 'tail'"):
+        train(heads, recipe(None, parts_alone="hat, tail", **settings), tmp_path / "run", device=CPU)
+    with pytest.raises(SsganError, match="parts_alone keeps what first weights know"):
+        train(heads, recipe(None, parts_alone="hat", **settings), tmp_path / "random", device=CPU)
+    with pytest.raises(SsganError, match="parts_alone needs known heads"):
+        recipe(None, parts_alone="hat", kimg=0.008)
 
 
 def test_masks_without_parts_have_squares_too():
