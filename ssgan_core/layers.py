@@ -119,6 +119,7 @@ class PartLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(groups, outputs))
         self.scale = gain / math.sqrt(inputs)
         self.demodulate = demodulate
+        self.learning = [True] * groups
 
     def forward(self, x: Tensor, codes: Tensor) -> Tensor:
         """Apply the layer.
@@ -143,6 +144,7 @@ class PartLinear(nn.Module):
 
     def learn_alone(self, groups: Tensor) -> None:
         """Learn from now on only what some of the groups [G], bool, do."""
+        self.learning = groups.tolist()
         for weight in self.parameters():
             weight.requires_grad_(True)
             weight.register_hook(lambda gradient: gradient * groups.view(-1, *[1] * (gradient.ndim - 1)))

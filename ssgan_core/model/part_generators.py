@@ -57,7 +57,7 @@ from ssgan_core.model.texels import (
     spread,
     sums,
 )
-from ssgan_core.parts import SEEN_THROUGH, PartSchema
+from ssgan_core.parts import SEEN_THROUGH, WORN, PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
 _LATER_GAIN = 4.0  # of layers that begin at zero, to be learnt as quickly as what is known already
@@ -89,7 +89,7 @@ class Sheets(NamedTuple):
 class _Stacks(NamedTuple):
     """Layers with the codes that modulate them: from positions to where places on the mean head are added, from there
     through the trunk to opacity and, with fine positions added, to paint; from the paint to features and clear sheets'
-    clearness; to depth from positions of its own, or from the trunk."""
+    clearness; to depth from positions of its own, or from the trunk; to the relief of what is worn from the trunk."""
 
     base: list[CodedLayer]
     place: list[CodedLayer]
@@ -100,6 +100,7 @@ class _Stacks(NamedTuple):
     features: list[CodedLayer]
     clearness: list[CodedLayer]
     depth: list[CodedLayer]
+    relief: list[CodedLayer]
 
 
 class _Positions(NamedTuple):
@@ -118,12 +119,13 @@ class _Positions(NamedTuple):
 
 
 class _Said(NamedTuple):
-    """What layers say: opacity [B, L, S * S, 1], features [B, L, S * S, C], clearness of clear sheets, and the trunk,
-    None where texels were left out."""
+    """What layers say: opacity [B, L, S * S, 1], features [B, L, S * S, C], clearness of clear sheets, relief of worn
+    ones, and the trunk, None where texels were left out."""
 
     opacity: Tensor
     features: Tensor
     clearness: Tensor | None
+    relief: Tensor | None
     trunk: Tensor | None
 
 
@@ -137,6 +139,7 @@ class PartGenerators(nn.Module):
         least_fine: side from which on texels alias no wave of the paint.
         shapes_kept: whether opacities and depths no longer learn.
         clear: the sheets, side by side, that light may pass through.
+        worn: numbers of the sheets that have a relief beside their smooth depth: a brim stands out from a hat.
     """
 
     def __init__(self, config: ModelConfig, schema: PartSchema) -> None:
@@ -148,6 +151,11 @@ class PartGenerators(nn.Module):
         count = len(sheets)
         clear = [i for i, part in enumerate(sheets) if config.see_through and SEEN_THROUGH in part.merges]
         self.clear = slice(clear[0], clear[-1] + 1) if clear else slice(0)
+        own_trunk = config.lifting != "none" and config.depth_trunk == "smooth"
+        worn = [i for i, part in enumerate(sheets) if not set(WORN).isdisjoint(part.merges)]
+        worn = worn if config.worn and own_trunk else []
+        self.register_buffer("worn", torch.tensor(worn, dtype=torch.long), persistent=False)
+        self.worn: Tensor
         codes, width = config.part_code_width, config.part_width
         self.code_width = codes
         self.size = config.part_resolution
@@ -181,13 +189,14 @@ class PartGenerators(nn.Module):
         self.texture_layers = part_stack(count, codes, width, width, config.texture_layers)
         self.to_opacity = PartLinear(count, codes, width, 1, demodulate=False, gain=0.25)
         self.to_features = PartLinear(count, codes, width, config.features, demodulate=False, gain=0.2)
-        self.to_clearness = None
+        self.to_clearness, self.to_relief = None, None
         if clear:  # one number for all of a lens at first, and quick to learn
             self.to_clearness = _later(len(clear), codes, width, 1)
+        if worn:
+            self.to_relief = _later(len(worn), codes, width, 1)
         if config.lifting == "none":
             self.depth_layers, self.to_depth = None, None
             return
-        own_trunk = config.depth_trunk == "smooth"
         self.depth_layers = (
             part_stack(count, codes, 2 * _DEPTH_FREQUENCIES + 2, config.depth_width, config.depth_layers)
             if own_trunk
@@ -209,13 +218,14 @@ class PartGenerators(nn.Module):
         chosen = torch.zeros(len(self.depth_start), dtype=torch.bool, device=self.depth_start.device)
         for part in parts:
             chosen[part * self.sheets : (part + 1) * self.sheets] = True
+        few = {"to_clearness": chosen[self.clear], "to_relief": chosen[self.worn]}
         for name, layer in self.named_modules():
             if isinstance(layer, PartLinear):
-                layer.learn_alone(chosen[self.clear] if name == "to_clearness" else chosen)
+                layer.learn_alone(few.get(name, chosen))
 
     def keep_depths(self) -> None:
         """Learn no more of depths."""
-        for layers in (self.depth_layers, self.to_depth):
+        for layers in (self.depth_layers, self.to_depth, self.to_relief):
             if layers is not None:
                 layers.requires_grad_(False)
 
@@ -239,10 +249,10 @@ class PartGenerators(nn.Module):
         stacks = self._stacks(base, shape, texture)
         places = None if self.frames is None else self.frames(shape, self.size)
         positions = _Positions(position_code(self.waves, self.size), places)
-        some, relative_depth = None, None
+        some, offset = None, None
         if self._may_leave_out(shape.device):
-            relative_depth = self._relative_depth(len(shape), None, stacks.depth)
-            looked_at = None if in_view is None else in_view(relative_depth.detach())
+            offset = self._offset(len(shape), None, stacks.depth)
+            looked_at = None if in_view is None else in_view(self._relative_depth(offset.detach()))
             some = self._seen(positions, stacks, looked_at)
         said = self._everywhere(positions, stacks) if some is None else self._where(*some, positions, stacks)
 
@@ -251,18 +261,23 @@ class PartGenerators(nn.Module):
         veils = optical_depth
         if said.clearness is not None:
             veils = veil(optical_depth, as_maps(said.clearness, self.size)[:, :, 0], self.clear)
-        if relative_depth is None:
-            relative_depth = self._relative_depth(len(shape), said.trunk, stacks.depth)
-        return Sheets(as_maps(said.features, self.size), relative_depth, optical_depth, veils)
+        if offset is None:
+            offset = self._offset(len(shape), said.trunk, stacks.depth)
+        if said.relief is not None:
+            relief = as_maps(said.relief, self.size)[:, :, 0].float()
+            offset = offset.index_add(1, self.worn, relief)
+        return Sheets(as_maps(said.features, self.size), self._relative_depth(offset), optical_depth, veils)
 
     def _stacks(self, base: Tensor, shape: Tensor, texture: Tensor) -> _Stacks:
         depth = [] if self.to_depth is None else modulated([self.to_depth], shape)
         if self.depth_layers is not None:
             first, *rest = self.depth_layers
             depth = modulated([first], base) + modulated(rest, shape) + depth
-        clearness = []
+        clearness, relief = [], []
         if self.to_clearness is not None:
             clearness = modulated([self.to_clearness], texture[:, self.clear])
+        if self.to_relief is not None:
+            relief = modulated([self.to_relief], shape[:, self.worn])
         return _Stacks(
             base=modulated(self.base_layers, base),
             place=[] if self.to_place is None else modulated([self.to_place], shape),
@@ -273,6 +288,7 @@ class PartGenerators(nn.Module):
             features=modulated([self.to_features], texture),
             clearness=clearness,
             depth=depth,
+            relief=relief,
         )
 
     def _prior(self) -> Tensor:
@@ -300,7 +316,8 @@ class PartGenerators(nn.Module):
             painted = x + applied(stacks.fine, self._fine_position(self.fine_waves, positions.places))
         painted = applied(stacks.painting, painted)
         clearness = applied(stacks.clearness, painted[:, self.clear]) if stacks.clearness else None
-        return _Said(applied(stacks.opacity, x), applied(stacks.features, painted), clearness, x)
+        relief = applied(stacks.relief, x[:, self.worn]) if stacks.relief else None
+        return _Said(applied(stacks.opacity, x), applied(stacks.features, painted), clearness, relief, x)
 
     def _where(self, seen: Tensor, x: list[Tensor], positions: _Positions, stacks: _Stacks) -> _Said:
         """Of the texels that may be seen, and what the trunk says of them; elsewhere opacities are minus infinity, all
@@ -316,13 +333,17 @@ class PartGenerators(nn.Module):
                     fine = [self._fine_position(self.fine_waves, rows) for rows in places]
                 painted = sums(x, each(stacks.fine, fine))
             painted = each(stacks.painting, painted)
-            clearness = None
-            if stacks.clearness:
-                portraits = range(0, len(painted), seen.shape[1])
-                clear = [rows for i in portraits for rows in painted[i : i + seen.shape[1]][self.clear]]
-                clearness = spread(each(stacks.clearness, clear), seen[:, self.clear], 0.0)
+
+            sheets = torch.arange(seen.shape[1])
+
+            def of_few(layers: list[CodedLayer], rows: list[Tensor], few: Tensor) -> Tensor:
+                chosen = [rows[i + sheet] for i in range(0, len(rows), len(sheets)) for sheet in few.tolist()]
+                return spread(each(layers, chosen), seen[:, few], 0.0)
+
+            clearness = of_few(stacks.clearness, painted, sheets[self.clear]) if stacks.clearness else None
+            relief = of_few(stacks.relief, x, self.worn) if stacks.relief else None
             opacity = spread(each(stacks.opacity, x), seen, -torch.inf)
-            return _Said(opacity, spread(each(stacks.features, painted), seen, 0.0), clearness, None)
+            return _Said(opacity, spread(each(stacks.features, painted), seen, 0.0), clearness, relief, None)
 
     def _trunk(self, positions: _Positions, stacks: _Stacks) -> Tensor:
         """What opacity and paint are made of [B, L, N, width], of all texels."""
@@ -395,14 +416,20 @@ class PartGenerators(nn.Module):
         logit = as_maps(spread(each(stacks.opacity, x), where, -torch.inf), where.shape[-1])[:, :, 0]
         return _visible(self._log_odds(logit, prior))
 
-    def _relative_depth(self, batch: int, trunk: Tensor | None, layers: list[CodedLayer]) -> Tensor:
-        """[B, L, S, S], world units; of the trunk where depth has none of its own."""
+    def _offset(self, batch: int, trunk: Tensor | None, layers: list[CodedLayer]) -> Tensor:
+        """[B, L, S, S] how far sheets depart from where they start, before their bounds; of the trunk where depth has
+        none of its own."""
         if self.to_depth is None:
             return self.depth_start.new_zeros(batch, len(self.depth_start), self.size, self.size)
         x = trunk if self.depth_layers is None else position_code(self.depth_waves, self.size)
         assert x is not None  # nothing is left out where depth comes from the trunk
-        offset = torch.tanh(as_maps(applied(layers, x), self.size)[:, :, 0].float())
-        return self.depth_start[:, None, None] + self.depth_bound[:, None, None] * offset
+        return as_maps(applied(layers, x), self.size)[:, :, 0].float()
+
+    def _relative_depth(self, offset: Tensor) -> Tensor:
+        """World units; zero without lifting."""
+        if self.to_depth is None:
+            return offset
+        return self.depth_start[:, None, None] + self.depth_bound[:, None, None] * torch.tanh(offset)
 
     def _of_sheets(self, codes: Tensor) -> Tensor:
         """Codes [B, K, W] of parts as codes of their sheets [B, L, W]."""

@@ -33,8 +33,11 @@ def applied(layers: Sequence[CodedLayer], x: Tensor) -> Tensor:
 def each(layers: Sequence[CodedLayer], rows: Sequence[Tensor]) -> list[Tensor]:
     """Layers one after the other, on any number of texels [n, inputs] of each of B * L sheets."""
     for linear, codes in layers:
-        weights, biases = (folded.flatten(0, 1) for folded in linear.folded(codes))
-        rows = [linear.one(*of_sheet) for of_sheet in zip(rows, weights, biases, strict=True)]
+        folded = [values.flatten(0, 1).unbind() for values in linear.folded(codes)]
+        # Of sheets that learn nothing nothing is differentiated.
+        sheets = zip(*folded, linear.learning * len(codes), strict=True)
+        kept = [(w, b) if learns else (w.detach(), b.detach()) for w, b, learns in sheets]
+        rows = [linear.one(x, *of_sheet) for x, of_sheet in zip(rows, kept, strict=True)]
     return list(rows)
 
 

@@ -43,7 +43,7 @@ _WAVES = ("background.to_waves.", "background.from_waves.")
 _CLEARNESS = "parts.to_clearness."
 _FINE = ("parts.to_fine.", "parts.fine_waves")
 _GRAIN = "grain."
-_WORN = ("parts.frames.worn_", "mapping.choices.worn")
+_WORN = ("parts.frames.worn_", "mapping.choices.worn", "parts.to_relief.")
 _FRAMES = ("parts.frames.", "parts.to_place.", "mapping.traits.odd", "mapping.traits.mirror")
 
 

@@ -146,9 +146,8 @@ def test_another_parts_kind_says_nothing():
     assert not torch.allclose(after[:, 1], before[:, 1])
 
 
-def part_codes(count, seed=0):
+def part_codes(count, seed=0, width=LATENT + TRAITS):
     rng = torch.Generator().manual_seed(seed)
-    width = LATENT + TRAITS
     shapes = [(count, width), (count, PARTS, width), (count, PARTS + 1, width)]
     return Codes(*(torch.randn(shape, generator=rng) for shape in shapes))
 
@@ -243,6 +242,65 @@ def test_texels_that_nobody_sees_are_left_out_of_moved_parts_too(size):
         assert (fewer.optical_depth[~visible] <= 1e-4).all()
         features, expected = (maps.features.movedim(2, -1)[visible] for maps in (fewer, every))
         torch.testing.assert_close(features, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [24, 25])
+def test_what_is_worn_stands_out_within_bounds_and_nothing_else_does(size):
+    wide = LATENT + TRAITS + 3
+    framed = generators(replace(TINY, part_resolution=size, choices=3, worn=3), ("to_place", "to_clearness"))
+    log_odds = torch.full((PARTS, size, size), -30.0)
+    log_odds[:, 4:12, 4:12] = 2.0
+    framed.set_layout(log_odds)
+    flat, codes = framed(part_codes(2, width=wide)), part_codes(2, width=wide)
+    framed.to_relief.weight.normal_()
+    whole = copy.deepcopy(framed)
+    whole.least_sparse = math.inf
+    fewer, every = framed(codes), whole(codes)
+    worn = [PORTRAIT.foreground_index(name) for name in ("cloth", "hat")]
+    assert framed.worn.tolist() == worn
+    rest = [k for k in range(PARTS) if k not in worn]
+    for maps in (fewer, every):
+        assert torch.equal(maps.relative_depth[:, rest], flat.relative_depth[:, rest])
+        assert torch.equal(maps.optical_depth, (flat if maps is fewer else every).optical_depth)
+    visible = every.optical_depth[:, worn] > 1e-4
+    assert visible.any()
+    shown, expected, before = (maps.relative_depth[:, worn] for maps in (fewer, every, flat))
+    torch.testing.assert_close(shown[visible], expected[visible], atol=1e-5, rtol=1e-4)
+    assert (expected - before).abs().amax((0, 2, 3)).min() > 0.01
+    for k, depth in zip(worn, expected.unbind(1), strict=True):
+        part = PORTRAIT.foreground[k]
+        assert (depth - part.depth_start).abs().max() <= part.depth_bound + 1e-6
+    framed.keep_depths()
+    assert not framed.to_relief.weight.requires_grad
+
+
+@pytest.mark.parametrize("least_sparse", [0, math.inf])
+def test_parts_that_learn_alone_have_the_slopes_that_they_had(least_sparse):
+    """Where texels are left out, as where they are not."""
+    wide = LATENT + TRAITS + 3
+    found = []
+    for alone in (False, True):
+        framed = generators(replace(TINY, part_resolution=24, choices=3, worn=3)).requires_grad_(True)
+        framed.to_relief.weight.data.normal_(generator=torch.Generator().manual_seed(5))
+        log_odds = torch.full((PARTS, 24, 24), -30.0)
+        log_odds[:, 4:12, 4:12] = 2.0
+        framed.set_layout(log_odds)
+        framed.least_sparse = least_sparse
+        if alone:
+            framed.learn_alone([PORTRAIT.foreground_index("hat"), PORTRAIT.foreground_index("glasses")])
+        maps = framed(part_codes(2, width=wide))
+        visible = maps.optical_depth > 1e-4
+        assert 0 < visible.float().mean() < 0.5
+        seen = torch.stack([maps.optical_depth, maps.relative_depth, maps.veil], -1)[visible].sum()
+        (seen + maps.features.movedim(2, -1)[visible].square().sum()).backward()
+        found.append({name: weight.grad for name, weight in framed.named_parameters()})
+    learnt = [PORTRAIT.foreground_index(name) for name in ("glasses", "hat")]
+    for name, every in found[0].items():
+        sheets = {"to_clearness": [0], "to_relief": [1]}.get(name.split(".")[0], learnt)
+        kept = [i for i in range(len(every)) if i not in sheets]
+        torch.testing.assert_close(found[1][name][sheets], every[sheets], atol=1e-4, rtol=1e-4, msg=name)
+        assert not found[1][name][kept].any(), name
+        assert every[sheets].any(), name
 
 
 def test_codes_of_places_are_those_of_positions():
