@@ -251,11 +251,8 @@ class Generator(nn.Module):
         x, y = (torch.stack(numbers)[looked_at].to(depth) for numbers in zip(*centres, strict=True))
         points = torch.stack([x.expand_as(depth), y.expand_as(depth), depth], -1)
         place = project(points.flatten(1, -2), labels)
-        margin = (
-            (_AROUND_VIEW + _AROUND_RELIEF * (self.parts.to_relief is not None))
-            * labels[:, 16, None, None]
-            / FOCAL
-        )
+        beside = _AROUND_VIEW + _AROUND_RELIEF * (self.parts.to_relief is not None)
+        margin = beside * labels[:, 16, None, None] / FOCAL
         inside = ((place > -margin) & (place < 1 + margin)).all(-1).view(points.shape[:-1])
         for dim in (2, 3):
             inside = inside.repeat_interleave(_TEXELS_A_LOOK, dim).narrow(dim, 0, size)

@@ -53,7 +53,8 @@ class OrientedNoise(nn.Module):
         strands = torch.stack([turns.cos(), turns.sin()], 1)
         strands = strands * torch.where(strands[:, 1:] < 0, -1, 1)
         self.register_buffer("strands", strands.repeat(octaves, 1), persistent=False)
-        locks = smooth_noise(2, *(waves * self.period for waves in _LOCKS))
+        # The noise of large pictures is soon repeated: at least one wave fits.
+        locks = smooth_noise(2, *(max(1.0, waves * self.period) for waves in _LOCKS))
         self.register_buffer("locks", F.pad(locks[None], (0, 1, 0, 1), mode="circular")[0], persistent=False)
         turns = torch.arange(directions) * 2 * math.pi / directions
         self.register_buffer("towards", torch.stack([turns.cos(), turns.sin()]), persistent=False)

@@ -329,6 +329,12 @@ def test_of_two_that_are_as_loud_the_one_prevails_that_locks_lean_to():
     assert left[2] < 0.01 < 0.99 < left[0]
 
 
+def test_locks_of_very_large_pictures():
+    leaning = OrientedNoise(1, 2, 4096).leaning(torch.rand(50, 2))
+    assert leaning.isfinite().all()
+    assert leaning.std() > 0.5
+
+
 @pytest.mark.parametrize("resolution", [64, 256, 512])
 def test_locks_lean_smoothly_one_way_here_and_another_there(resolution):
     noise = OrientedNoise(1, 12, resolution)
