@@ -45,9 +45,9 @@ class ModelConfig:
         highest_paint_frequency: the highest of them, likewise. Maps with fewer texels than two a wave go without.
         frames: shapes and paint are also told where texels lie on the mean head (see model.frames), and numbers of
             sides are told as mirrored heads show them. It needs traits, and parts of their own.
-        worn: kinds of hats and clothes, which are choices, told in every code; each kind has a frame of its own, and the
-            two parts a relief that smooth depth cannot hold (see model.part_generators). 0 = all share the body's, and
-            the mapping alone is told of kinds. It needs choices and frames, and must be the number that the data's
+        worn: kinds of hats and clothes, which are choices, told in every code; each kind has a frame of its own, and
+            the two parts a relief that smooth depth cannot hold (see model.part_generators). 0 = all share the body's,
+            and the mapping alone is told of kinds. It needs choices and frames, and must be the number that the data's
             heads have.
         detail_octaves: octaves of frequencies, from 0.4 cycles a pixel of the image downwards, in which details are
             painted on surfaces (see model.details): hair, fabric. Opacity and depth never hold them.
