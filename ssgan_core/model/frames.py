@@ -42,7 +42,7 @@ class Frames(nn.Module):
         shares: [COUNT, traits + 1, RANK] how much of a field each trait adds; the last row always adds.
         fields: [COUNT, RANK, 2, SIDE, SIDE] by how much a point, world x and y, lies elsewhere than on the mean head.
         worn_shares, worn_fields: [worn, ...] those of each kind, of WORN_RANK fields and WORN_SIDE nodes; none without.
-        worn_class: [worn] int64, which of parts.WORN each kind is.
+        worn_class: [worn] int64, which of parts.WORN each kind is; -1 until described.
     """
 
     def __init__(self, parts: list[Part], latent: int, traits: int, worn: int = 0) -> None:
@@ -72,7 +72,7 @@ class Frames(nn.Module):
         for name, value in {
             "worn_shares": torch.zeros(worn, traits + 1, WORN_RANK),
             "worn_fields": torch.zeros(worn, WORN_RANK, 2, WORN_SIDE, WORN_SIDE),
-            "worn_class": torch.zeros(worn, dtype=torch.int64),
+            "worn_class": torch.full((worn,), -1, dtype=torch.int64),
         }.items():
             self.register_buffer(name, value if worn else None)
         self.worn_shares: Tensor
@@ -114,8 +114,7 @@ class Frames(nn.Module):
             at = self._looked_up(own, size)
             bare, worn = traits, None
             if len(self.wearers):
-                kinds = shape[:, self.wearers, self.told_worn].float() / LOUDNESS
-                kinds = kinds * (self.worn_class == self.worn_by[:, None])
+                kinds = self._kinds(shape)
                 worn = self._worn(traits[:, self.wearers], kinds, at[self.wearers])
                 left = 1 - kinds.sum(-1, keepdim=True)
                 bare = traits.index_copy(1, self.wearers, traits[:, self.wearers] * left)
@@ -124,6 +123,20 @@ class Frames(nn.Module):
             if worn is not None:
                 moves = moves.index_add(1, self.wearers, worn)
             return own - moves / self.reach
+
+    def absent(self, shape: Tensor) -> Tensor | None:
+        """How much of what each of L sheets would be nobody wears [B, L]: 1 of hats if no kind of hat is told, else 0.
+        None where codes tell no kinds."""
+        if not len(self.wearers):
+            return None
+        described = (self.worn_class == self.worn_by[:, None]).any(-1)
+        missing = described * (1 - self._kinds(shape).sum(-1)).clamp(0, 1)
+        return missing.new_zeros(shape.shape[:2]).index_copy(1, self.wearers, missing)
+
+    def _kinds(self, shape: Tensor) -> Tensor:
+        """How much sheets that are worn are of each kind of theirs [B, n, W]."""
+        kinds = shape[:, self.wearers, self.told_worn].float() / LOUDNESS
+        return kinds * (self.worn_class == self.worn_by[:, None])
 
     def _worn(self, traits: Tensor, kinds: Tensor, at: Tensor) -> Tensor:
         """How points of sheets that are worn move [B, n, N, 2], of each kind as much as it is worn.

@@ -63,6 +63,7 @@ _MOST_OPTICAL_DEPTH = 20.0
 _LATER_GAIN = 4.0  # of layers that begin at zero, to be learnt as quickly as what is known already
 _DEPTH_FREQUENCIES = 12
 _DEPTH_HIGHEST = 2.5  # cycles across a window
+_ABSENT = 15.0  # log-odds that a sheet of what nobody wears lacks
 _FAINTEST = -9.2  # log-odds of being seen, 1e-4, below which a sheet is left out
 _MOST_SEEN = 0.5  # share of the texels above which one product of all of them is as fast
 _LEAST_TEXELS = 5  # along the shortest wave: where there are fewer, eyes may lie between every other of them
@@ -89,7 +90,8 @@ class Sheets(NamedTuple):
 class _Stacks(NamedTuple):
     """Layers with the codes that modulate them: from positions to where places on the mean head are added, from there
     through the trunk to opacity and, with fine positions added, to paint; from the paint to features and clear sheets'
-    clearness; to depth from positions of its own, or from the trunk; to the relief of what is worn from the trunk."""
+    clearness; to depth from positions of its own, or from the trunk; to the relief of what is worn from the trunk. And
+    how far absent what nobody wears is [B, L]; None where no code tells it."""
 
     base: list[CodedLayer]
     place: list[CodedLayer]
@@ -101,6 +103,7 @@ class _Stacks(NamedTuple):
     clearness: list[CodedLayer]
     depth: list[CodedLayer]
     relief: list[CodedLayer]
+    absent: Tensor | None
 
 
 class _Positions(NamedTuple):
@@ -256,7 +259,7 @@ class PartGenerators(nn.Module):
             some = self._seen(positions, stacks, looked_at)
         said = self._everywhere(positions, stacks) if some is None else self._where(*some, positions, stacks)
 
-        log_odds = self._log_odds(as_maps(said.opacity, self.size)[:, :, 0], self._prior())
+        log_odds = self._log_odds(as_maps(said.opacity, self.size)[:, :, 0], self._prior(stacks))
         optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
         veils = optical_depth
         if said.clearness is not None:
@@ -289,11 +292,13 @@ class PartGenerators(nn.Module):
             clearness=clearness,
             depth=depth,
             relief=relief,
+            absent=None if self.frames is None else self.frames.absent(shape),
         )
 
-    def _prior(self) -> Tensor:
-        """Log-odds [1, L, S, S] of being seen that untrained networks begin with."""
-        return resize_bilinear(self.layout_prior[None], self.size)
+    def _prior(self, stacks: _Stacks) -> Tensor:
+        """Log-odds [B or 1, L, S, S] of being seen that untrained networks begin with; bare heads have no hat."""
+        prior = resize_bilinear(self.layout_prior[None], self.size)
+        return prior if stacks.absent is None else prior - _ABSENT * stacks.absent[..., None, None]
 
     def _log_odds(self, logit: Tensor, prior: Tensor) -> Tensor:
         """Log-odds of being seen, from what the opacity layer says.
@@ -388,7 +393,7 @@ class PartGenerators(nn.Module):
             while wanted.float().mean() <= _MOST_SEEN and (unknown := wanted & ~known).any():
                 x = self._trunk_where(unknown, positions, stacks)
                 rows.add(unknown, x)
-                visible |= self._visible_where(unknown, x, stacks, self._prior())
+                visible |= self._visible_where(unknown, x, stacks, self._prior(stacks))
                 known |= unknown
                 wanted = dilate(visible, 1)
                 wanted = wanted if in_view is None else wanted & in_view
@@ -399,7 +404,7 @@ class PartGenerators(nn.Module):
         self, positions: _Positions, stacks: _Stacks, in_view: Tensor | None
     ) -> Tensor:
         """Texels [B, L, S, S], bool, around those of every other one in both directions that are seen at all."""
-        coarse, prior = positions.every_other(self.size), self._prior()[:, :, ::2, ::2]
+        coarse, prior = positions.every_other(self.size), self._prior(stacks)[:, :, ::2, ::2]
         if in_view is None:
             logit = as_maps(applied(stacks.opacity, self._trunk(coarse, stacks)), prior.shape[-1])[:, :, 0]
             visible = _visible(self._log_odds(logit, prior))

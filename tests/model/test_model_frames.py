@@ -244,14 +244,47 @@ def test_texels_that_nobody_sees_are_left_out_of_moved_parts_too(size):
         torch.testing.assert_close(features, expected, atol=1e-4, rtol=1e-4)
 
 
+def told_kinds(frames):
+    """Two kinds of hats, one of clothes, whose points stay."""
+    shares, fields = torch.zeros(3, TRAITS + 1, WORN_RANK), torch.zeros(3, WORN_RANK, 2, WORN_SIDE, WORN_SIDE)
+    frames.describe_worn(shares, fields, ("hat", "hat", "cloth"))
+
+
+@pytest.mark.parametrize("size", [12, 24])
+def test_nobody_has_a_hat_whose_codes_tell_no_kind(size):
+    wide = LATENT + TRAITS + 3
+    framed = generators(replace(TINY, part_resolution=size, choices=3, worn=3))
+    framed.least_sparse = 24
+    framed.frames.shares.zero_()  # the mean head: every frame says the same
+    log_odds = torch.full((PARTS, size, size), -30.0)
+    log_odds[:, : size // 2, : size // 2] = 5.0
+    framed.set_layout(log_odds)
+    hat, cloth = (PORTRAIT.foreground_index(name) for name in ("hat", "cloth"))
+    codes = part_codes(3, width=wide)
+    codes.shape[..., -3:] = LOUDNESS * torch.tensor([[1.0, 0, 1], [0, 0, 1], [0.5, 0, 1]])[:, None]
+    before = framed(codes).optical_depth  # nobody said which kinds there are
+    told_kinds(framed.frames)
+    after = framed(codes).optical_depth
+    assert (before[:, hat] > 0.5).any(2).any(1).all()
+    torch.testing.assert_close(after[0, hat], before[0, hat])
+    assert after[1, hat].max() < 0.02 * before[1, hat].max()
+    assert after[1, hat].sum() <= after[2, hat].sum() < after[0, hat].sum()
+    torch.testing.assert_close(after[:, cloth], before[:, cloth])
+    rest = [k for k in range(PARTS) if k not in (hat, cloth)]
+    torch.testing.assert_close(after[:, rest], before[:, rest])
+
+
 @pytest.mark.parametrize("size", [24, 25])
 def test_what_is_worn_stands_out_within_bounds_and_nothing_else_does(size):
     wide = LATENT + TRAITS + 3
     framed = generators(replace(TINY, part_resolution=size, choices=3, worn=3), ("to_place", "to_clearness"))
+    told_kinds(framed.frames)
     log_odds = torch.full((PARTS, size, size), -30.0)
     log_odds[:, 4:12, 4:12] = 2.0
     framed.set_layout(log_odds)
-    flat, codes = framed(part_codes(2, width=wide)), part_codes(2, width=wide)
+    codes = part_codes(2, width=wide)
+    codes.shape[..., -3:] = LOUDNESS * torch.tensor([0.0, 1, 1])
+    flat = framed(codes)
     framed.to_relief.weight.normal_()
     whole = copy.deepcopy(framed)
     whole.least_sparse = math.inf
@@ -286,9 +319,12 @@ def test_parts_that_learn_alone_have_the_slopes_that_they_had(least_sparse):
         log_odds[:, 4:12, 4:12] = 2.0
         framed.set_layout(log_odds)
         framed.least_sparse = least_sparse
+        told_kinds(framed.frames)
         if alone:
             framed.learn_alone([PORTRAIT.foreground_index("hat"), PORTRAIT.foreground_index("glasses")])
-        maps = framed(part_codes(2, width=wide))
+        codes = part_codes(2, width=wide)
+        codes.shape[..., -3:] = LOUDNESS * torch.tensor([0.0, 1, 1])
+        maps = framed(codes)
         visible = maps.optical_depth > 1e-4
         assert 0 < visible.float().mean() < 0.5
         seen = torch.stack([maps.optical_depth, maps.relative_depth, maps.veil], -1)[visible].sum()
