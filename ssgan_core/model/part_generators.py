@@ -64,7 +64,8 @@ _LATER_GAIN = 4.0  # of layers that begin at zero, to be learnt as quickly as wh
 _DEPTH_FREQUENCIES = 12
 _DEPTH_HIGHEST = 2.5  # cycles across a window
 _ABSENT = 15.0  # log-odds that a sheet of what nobody wears lacks
-_FAINTEST = -9.2  # log-odds of being seen, 1e-4, below which a sheet is left out
+_FAINTEST = -10.5  # log-odds of being seen, 3e-5, below which a sheet is left out
+_PRESENT = 4.0  # log-odds above the faintest from which on what is worn has all of its relief
 _MOST_SEEN = 0.5  # share of the texels above which one product of all of them is as fast
 _LEAST_TEXELS = 5  # along the shortest wave: where there are fewer, eyes may lie between every other of them
 
@@ -267,7 +268,9 @@ class PartGenerators(nn.Module):
         if offset is None:
             offset = self._offset(len(shape), said.trunk, stacks.depth)
         if said.relief is not None:
-            relief = as_maps(said.relief, self.size)[:, :, 0].float()
+            # Of texels that nobody sees depth counts, too, as rays pass over them: there it is smooth, asked or not.
+            present = ((log_odds.detach()[:, self.worn] - _FAINTEST) / _PRESENT).clamp(0, 1)
+            relief = as_maps(said.relief, self.size)[:, :, 0].float() * present
             offset = offset.index_add(1, self.worn, relief)
         return Sheets(as_maps(said.features, self.size), self._relative_depth(offset), optical_depth, veils)
 

@@ -111,7 +111,7 @@ def test_training_begins_with_the_default(ssgan, tiny_data, tmp_path):
     assert json.loads((run / "origin.json").read_text()) == {"model": load_model(default_model()).sha256}
     begun = load_model(run / "model-000000004.safetensors")
     assert begun.metadata["images_seen"] == metadata["images_seen"] + 4
-    integers = {"mapping.choices.groups"}
+    integers = {"mapping.choices.groups", "mapping.choices.worn", "parts.frames.worn_class"}
     assert {str(t.dtype) for name, t in begun.tensors.items() if name not in integers} == {"torch.float32"}
 
 
