@@ -57,7 +57,7 @@ from ssgan_core.model.texels import (
     spread,
     sums,
 )
-from ssgan_core.parts import SEEN_THROUGH, WORN, PartSchema
+from ssgan_core.parts import SEEN_THROUGH, PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
 _LATER_GAIN = 4.0  # of layers that begin at zero, to be learnt as quickly as what is known already
@@ -155,11 +155,6 @@ class PartGenerators(nn.Module):
         count = len(sheets)
         clear = [i for i, part in enumerate(sheets) if config.see_through and SEEN_THROUGH in part.merges]
         self.clear = slice(clear[0], clear[-1] + 1) if clear else slice(0)
-        own_trunk = config.lifting != "none" and config.depth_trunk == "smooth"
-        worn = [i for i, part in enumerate(sheets) if not set(WORN).isdisjoint(part.merges)]
-        worn = worn if config.worn and own_trunk else []
-        self.register_buffer("worn", torch.tensor(worn, dtype=torch.long), persistent=False)
-        self.worn: Tensor
         codes, width = config.part_code_width, config.part_width
         self.code_width = codes
         self.size = config.part_resolution
@@ -177,6 +172,12 @@ class PartGenerators(nn.Module):
         if config.frames:
             self.frames = Frames(sheets, config.latent, config.traits, config.worn)
             self.to_place = _later(count, codes, 2 * config.frequencies + 2, width)
+        own_trunk = config.lifting != "none" and config.depth_trunk == "smooth"
+        worn = (
+            self.frames.wearers if self.frames is not None and own_trunk else torch.zeros(0, dtype=torch.long)
+        )
+        self.register_buffer("worn", worn, persistent=False)
+        self.worn: Tensor
         self.register_buffer("depth_waves", fourier_features(_DEPTH_FREQUENCIES, _DEPTH_HIGHEST))
         self.register_buffer("layout_prior", torch.zeros(count, self.size, self.size))
         self.register_buffer("depth_start", torch.tensor([part.depth_start for part in sheets]))
@@ -196,7 +197,7 @@ class PartGenerators(nn.Module):
         self.to_clearness, self.to_relief = None, None
         if clear:  # one number for all of a lens at first, and quick to learn
             self.to_clearness = _later(len(clear), codes, width, 1)
-        if worn:
+        if len(worn):
             self.to_relief = _later(len(worn), codes, width, 1)
         if config.lifting == "none":
             self.depth_layers, self.to_depth = None, None

@@ -39,9 +39,9 @@ def open_source(
     """
     if not data.startswith(PREFIX):
         return StoredPortraits(PortraitDataset.open(Path(data), size), options, ranks)
+    stored_alone = ("where", "showing", "balance_yaw", "balance_parts")
     if options is not None and any(
-        getattr(options, name) != usual
-        for name, usual in {"where": {}, "showing": "", "balance_yaw": 1, "balance_parts": 1}.items()
+        getattr(options, name) != getattr(DataOptions(), name) for name in stored_alone
     ):
         raise SsganError(
             "data.where, data.showing, data.balance_yaw and data.balance_parts need a stored data set",

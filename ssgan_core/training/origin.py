@@ -221,9 +221,10 @@ def _longer_codes(found: dict[str, Tensor], had: ModelConfig, wanted: ModelConfi
     """What depends on codes, for codes that tell parts, or the background, more, of which nothing is known yet."""
 
     def longer(tensor: Tensor, width: int) -> Tensor:
-        kept, behind = tensor.tensor_split([had.part_code_width])
-        told = F.pad(kept.movedim(0, -1), (0, wanted.part_code_width - len(kept))).movedim(-1, 0)
-        return torch.cat([told, behind, tensor.new_zeros(width - len(told) - len(behind), *tensor.shape[1:])])
+        told, behind = tensor.tensor_split([had.part_code_width], -1)
+        told = F.pad(told, (0, wanted.part_code_width - had.part_code_width))
+        both = torch.cat([told, behind], -1)
+        return F.pad(both, (0, width - both.shape[-1]))
 
     grown = {}
     for name, tensor in found.items():
@@ -231,7 +232,7 @@ def _longer_codes(found: dict[str, Tensor], had: ModelConfig, wanted: ModelConfi
             width = wanted.code_width if name.startswith(_BACKGROUND) else wanted.part_code_width
             # Weights are divided by the root of the codes' width.
             scaled = tensor * (width / tensor.shape[1]) ** 0.5
-            grown[name] = longer(scaled.movedim(1, 0), width).movedim(0, 1).contiguous()
+            grown[name] = longer(scaled.mT, width).mT.contiguous()
         elif name == _MEAN:
             grown[name] = longer(tensor, wanted.code_width)
     return grown
