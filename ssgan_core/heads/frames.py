@@ -10,7 +10,6 @@ So it is with hats and clothes: every vertex of a shirt is the same point of eve
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -138,7 +137,6 @@ def _visible(mean: np.ndarray, triangles: np.ndarray, among: np.ndarray) -> np.n
     return chosen[np.array(seen)]
 
 
-@lru_cache(maxsize=1)
 def _people() -> tuple[tuple[Identity, ...], list[Bust]]:
     people, _, _ = population_numbers(_PEOPLE)
     return people, [build_bust(person) for person in people]
