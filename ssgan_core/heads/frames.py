@@ -2,7 +2,7 @@
 
 Every vertex of the bust is the same point of every head. So the mean of its places is its place on the mean head, and
 what it departs from there by follows from the head's numbers: shapes are sums of targets, and numbers are their shares.
-What is left of it on heads that these displacements were not made of is a third (docs/training.md).
+What is left of it on heads that these displacements were not made of is a third (docs/experiments.md).
 
 So it is with hats and clothes: every vertex of a shirt is the same point of every shirt, and of no hood.
 """
