@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,21 @@ from ssgan_cli.console import Output
 from ssgan_cli.options import Device, DeviceOption, JsonOption
 
 
+class Accessory(str, Enum):
+    glasses = "glasses"
+    hat = "hat"
+    earrings = "earrings"
+
+
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder of the data set, or a .zip.")],
     count: Annotated[int, typer.Option(min=1, max=10**8, help="Heads.")] = 1000,
     views: Annotated[int, typer.Option(min=1, max=1000, help="Views of each head.")] = 1,
     size: Annotated[int, typer.Option(min=16, max=2048, help="Side of the images, pixels.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same heads.")] = 0,
+    wearing: Annotated[
+        Accessory | None, typer.Option(help="Only heads that wear this; they are the population's, and few.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0 means one a core.")] = 0,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
@@ -45,6 +55,7 @@ def synth(
             size=size,
             seed=seed,
             views=views,
+            wearing=None if wearing is None else wearing.value,
             workers=workers or os.cpu_count() or 1,
             device=where,
             progress=progress,

@@ -7,8 +7,10 @@ linear-light reflectances 0..1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ PATTERNS = ("plain", "stripes", "checks", "heather")
 GLASSES = ("none", "round", "square", "aviator", "sunglasses")
 HATS = ("none", "beanie", "cap", "brimmed")
 EARRINGS = ("none", "stud", "drop", "hoop")
+ACCESSORIES = ("glasses", "hat", "earrings")  # choices of an identity of which the first is "none"
 BACKGROUNDS = ("gradient", "room", "foliage", "lights", "studio")
 
 # Reflectances by rising melanin, sRGB 0..255, after photographs of the usual tone scales.
@@ -264,6 +267,11 @@ def sample_identity(seed: int, index: int) -> Identity:
         values["hair_style"] = HAIR_STYLES.index("bob" if values["female"] > 0.5 else "short")
     values.update((spec.name, float(rng.random())) for spec in traits() if "share" in spec.metadata)
     return Identity(seed=seed, index=index, **values)
+
+
+def wearers(seed: int, accessory: str) -> Iterator[int]:
+    """The numbers of those in the population `seed` who wear one of `ACCESSORIES`, rising without end."""
+    return (index for index in count() if getattr(sample_identity(seed, index), accessory))
 
 
 def _ancestry(rng: np.random.Generator, values: dict[str, Any]) -> float:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from ssgan_core.files import atomic_path
 from ssgan_core.heads.latent import latent_parameters
 from ssgan_core.heads.parcel import Parcel, Stored, load, pack, store
 from ssgan_core.heads.render import SyntheticView, render_portrait
-from ssgan_core.heads.sampler import sample_identity
+from ssgan_core.heads.sampler import ACCESSORIES, sample_identity, wearers
 from ssgan_core.parts import PORTRAIT
 from ssgan_core.pictures import colour_mask, tile
 from ssgan_core.progress import Progress, silent
@@ -68,6 +68,7 @@ def synthesise(
     size: int,
     seed: int = 0,
     views: int = 1,
+    wearing: str | None = None,
     workers: int = 1,
     device: str = "cpu",
     progress: Progress = silent,
@@ -84,6 +85,8 @@ def synthesise(
         size: pixels along a side.
         seed: population; also of the cameras (cameras.PoseDistribution).
         views: views of each identity.
+        wearing: one of sampler.ACCESSORIES: the first `count` identities who wear it, under the numbers that they have
+            in the whole population. None: the first `count` of all.
         workers: processes; 1 renders in this one.
         device: "cpu", or a torch device ("cuda") that draws what the workers build. Its pictures are the CPU's but
             for rounding.
@@ -101,8 +104,11 @@ def synthesise(
     ):
         if not low <= value <= high:
             raise SsganError(f"{name} must be from {low} to {high}, got {value}")
+    if wearing is not None and wearing not in ACCESSORIES:
+        raise SsganError(f"wearing must be one of {', '.join(ACCESSORIES)}, got {wearing!r}")
+    identities = range(count) if wearing is None else islice(wearers(seed, wearing), count)
     with DatasetWriter(out, PORTRAIT, size) as writer:
-        jobs = [(index, view) for index in range(count) for view in range(views)]
+        jobs = [(index, view) for index in identities for view in range(views)]
         missing = [job for job in jobs if not writer.has(entry_name(*job))]
         kept = len(jobs) - len(missing)
         _check_same_seed(Path(out), seed)

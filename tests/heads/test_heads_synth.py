@@ -13,7 +13,7 @@ from ssgan_core.errors import SsganError
 from ssgan_core.heads import synth
 from ssgan_core.heads.latent import latent_parameters
 from ssgan_core.heads.render import SyntheticView
-from ssgan_core.heads.sampler import sample_identity
+from ssgan_core.heads.sampler import ACCESSORIES, sample_identity
 from ssgan_core.heads.synth import synthesise
 
 
@@ -132,6 +132,24 @@ def test_a_dead_worker_is_reported_and_what_was_written_stays(
         synthesise(tmp_path, count=3, size=16, workers=2)
     monkeypatch.undo()
     assert synthesise(tmp_path, count=2, size=16).kept == 1
+
+
+@pytest.mark.parametrize("accessory", ACCESSORIES)
+def test_wearers_are_the_same_people_as_in_the_whole_population(tmp_path: Path, accessory: str):
+    synthesise(tmp_path / "some", count=2, size=32, wearing=accessory)
+    some = PortraitDataset.open(tmp_path / "some")
+    people = [some.meta(i)["identity"] for i in range(len(some))]
+    rest = set(range(people[-1])) - set(people)
+    assert all(getattr(sample_identity(0, index), accessory) for index in people)
+    assert not any(getattr(sample_identity(0, index), accessory) for index in rest)
+    whole = synthesise(tmp_path / "some", count=people[-1] + 1, size=32)
+    assert (whole.kept, whole.written) == (2, people[-1] - 1)
+
+
+def test_nobody_wears_what_there_is_not(tmp_path: Path):
+    with pytest.raises(SsganError, match="wearing must be one of glasses, hat, earrings, got 'cloak'"):
+        synthesise(tmp_path / "none", count=1, size=16, wearing="cloak")
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("option", [{"count": 0}, {"size": 8}, {"views": 0}, {"workers": 0}, {"seed": -1}])
