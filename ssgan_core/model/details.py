@@ -29,7 +29,7 @@ from ssgan_core.rendering.rays import camera_rays
 _LEAST_OPACITY = 1e-3
 _COMBED = 2  # power of a direction's energy, in terms of the loudest one's, that amplitudes are multiplied by
 _LEAST_ENERGY = 1e-12
-_LEAN = 0.35  # standard deviation of the logarithm of energies that locks lean by
+_LEAN = 0.2  # standard deviation of the logarithm of energies that locks lean by
 # Standard deviation that grain begins with: that of most of the skin of synthetic heads. From zero no slope leads
 # anywhere, since noise that is added and noise that is taken away look alike.
 _FAINT = 0.005
