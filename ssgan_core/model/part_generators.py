@@ -33,30 +33,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssgan_core.config import ModelConfig
-from ssgan_core.layers import (
-    PartLinear,
-    dilate,
-    fourier_features,
-    part_stack,
-    place_code,
-    position_code,
-    resize_bilinear,
-)
+from ssgan_core.layers import PartLinear, dilate, fourier_features, part_stack, position_code, resize_bilinear
+from ssgan_core.model.coded_parts import CodedParts, Positions
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.frames import Frames
 from ssgan_core.model.see_through import veil
-from ssgan_core.model.texels import (
-    CodedLayer,
-    KnownRows,
-    applied,
-    as_maps,
-    each,
-    marked_of_each,
-    marked_rows,
-    modulated,
-    spread,
-    sums,
-)
+from ssgan_core.model.texels import CodedLayer, KnownRows, applied, as_maps, modulated
 from ssgan_core.parts import SEEN_THROUGH, PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
@@ -86,51 +68,6 @@ class Sheets(NamedTuple):
     relative_depth: Tensor
     optical_depth: Tensor
     veil: Tensor
-
-
-class _Stacks(NamedTuple):
-    """Layers with the codes that modulate them: from positions to where places on the mean head are added, from there
-    through the trunk to opacity and, with fine positions added, to paint; from the paint to features and clear sheets'
-    clearness; to depth from positions of its own, or from the trunk; to the relief of what is worn from the trunk. And
-    how far absent what nobody wears is [B, L]; None where no code tells it."""
-
-    base: list[CodedLayer]
-    place: list[CodedLayer]
-    trunk: list[CodedLayer]
-    opacity: list[CodedLayer]
-    fine: list[CodedLayer]
-    painting: list[CodedLayer]
-    features: list[CodedLayer]
-    clearness: list[CodedLayer]
-    depth: list[CodedLayer]
-    relief: list[CodedLayer]
-    absent: Tensor | None
-
-
-class _Positions(NamedTuple):
-    """Where texels lie: position codes [S * S, n] of all sheets alike and, where frames are known, places
-    [B, L, S * S, 2] on the mean head."""
-
-    own: Tensor
-    places: Tensor | None
-
-    def every_other(self, size: int) -> _Positions:
-        """Those of every other texel in both directions, of maps of side `size`."""
-        own = self.own.unflatten(0, (size, size))[::2, ::2].flatten(0, 1)
-        if self.places is None:
-            return _Positions(own, None)
-        return _Positions(own, self.places.unflatten(2, (size, size))[:, :, ::2, ::2].flatten(2, 3))
-
-
-class _Said(NamedTuple):
-    """What layers say: opacity [B, L, S * S, 1], features [B, L, S * S, C], clearness of clear sheets, relief of worn
-    ones, and the trunk, None where texels were left out."""
-
-    opacity: Tensor
-    features: Tensor
-    clearness: Tensor | None
-    relief: Tensor | None
-    trunk: Tensor | None
 
 
 class PartGenerators(nn.Module):
@@ -251,23 +188,24 @@ class PartGenerators(nn.Module):
         shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
         base = codes.base[:, None].expand(-1, shape.shape[1], -1)
         base, shape, texture = (code[..., : self.code_width].float() for code in (base, shape, texture))
-        stacks = self._stacks(base, shape, texture)
+        networks, depth = self._coded(base, shape, texture), self._depth_layers(base, shape)
         places = None if self.frames is None else self.frames(shape, self.size)
-        positions = _Positions(position_code(self.waves, self.size), places)
+        positions = Positions(self.size, position_code(self.waves, self.size), places)
+        prior = self._prior(shape)
         some, offset = None, None
         if self._may_leave_out(shape.device):
-            offset = self._offset(len(shape), None, stacks.depth)
+            offset = self._offset(len(shape), None, depth)
             looked_at = None if in_view is None else in_view(self._relative_depth(offset.detach()))
-            some = self._seen(positions, stacks, looked_at)
-        said = self._everywhere(positions, stacks) if some is None else self._where(*some, positions, stacks)
+            some = self._seen(positions, networks, prior, looked_at)
+        said = networks.everywhere(positions) if some is None else networks.where(*some, positions)
 
-        log_odds = self._log_odds(as_maps(said.opacity, self.size)[:, :, 0], self._prior(stacks))
+        log_odds = self._log_odds(said.opacity, prior)
         optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
         veils = optical_depth
         if said.clearness is not None:
             veils = veil(optical_depth, as_maps(said.clearness, self.size)[:, :, 0], self.clear)
         if offset is None:
-            offset = self._offset(len(shape), said.trunk, stacks.depth)
+            offset = self._offset(len(shape), said.trunk, depth)
         if said.relief is not None:
             # Of texels that nobody sees depth counts, too, as rays pass over them: there it is smooth, asked or not.
             present = ((log_odds.detach()[:, self.worn] - _FAINTEST) / _PRESENT).clamp(0, 1)
@@ -275,17 +213,14 @@ class PartGenerators(nn.Module):
             offset = offset.index_add(1, self.worn, relief)
         return Sheets(as_maps(said.features, self.size), self._relative_depth(offset), optical_depth, veils)
 
-    def _stacks(self, base: Tensor, shape: Tensor, texture: Tensor) -> _Stacks:
-        depth = [] if self.to_depth is None else modulated([self.to_depth], shape)
-        if self.depth_layers is not None:
-            first, *rest = self.depth_layers
-            depth = modulated([first], base) + modulated(rest, shape) + depth
-        clearness, relief = [], []
-        if self.to_clearness is not None:
-            clearness = modulated([self.to_clearness], texture[:, self.clear])
-        if self.to_relief is not None:
-            relief = modulated([self.to_relief], shape[:, self.worn])
-        return _Stacks(
+    def _coded(self, base: Tensor, shape: Tensor, texture: Tensor) -> CodedParts:
+        """The networks but for depth under the codes [B, L, W] of sheets."""
+        heard = None
+        if self.fine_waves is not None and self.size < self.least_fine:
+            short = (self.fine_waves.norm(dim=1) <= self.size / 2).to(self.fine_waves)
+            heard = torch.cat([short, short, short.new_ones(2)])
+        clear = [] if self.to_clearness is None else modulated([self.to_clearness], texture[:, self.clear])
+        return CodedParts(
             base=modulated(self.base_layers, base),
             place=[] if self.to_place is None else modulated([self.to_place], shape),
             trunk=modulated(self.shape_layers, shape),
@@ -293,24 +228,36 @@ class PartGenerators(nn.Module):
             fine=[] if self.to_fine is None else modulated([self.to_fine], texture),
             painting=modulated(self.texture_layers, texture),
             features=modulated([self.to_features], texture),
-            clearness=clearness,
-            depth=depth,
-            relief=relief,
-            absent=None if self.frames is None else self.frames.absent(shape),
+            clearness=clear,
+            relief=[] if self.to_relief is None else modulated([self.to_relief], shape[:, self.worn]),
+            waves=self.waves,
+            fine_waves=self.fine_waves,
+            heard=heard,
+            clear=self.clear,
+            worn=self.worn,
         )
 
-    def _prior(self, stacks: _Stacks) -> Tensor:
+    def _depth_layers(self, base: Tensor, shape: Tensor) -> list[CodedLayer]:
+        """From positions of their own, or from the trunk, to depth."""
+        last = [] if self.to_depth is None else modulated([self.to_depth], shape)
+        if self.depth_layers is None:
+            return last
+        first, *rest = self.depth_layers
+        return modulated([first], base) + modulated(rest, shape) + last
+
+    def _prior(self, shape: Tensor) -> Tensor:
         """Log-odds [B or 1, L, S, S] of being seen that untrained networks begin with; bare heads have no hat."""
         prior = resize_bilinear(self.layout_prior[None], self.size)
-        return prior if stacks.absent is None else prior - _ABSENT * stacks.absent[..., None, None]
+        absent = None if self.frames is None else self.frames.absent(shape)
+        return prior if absent is None else prior - _ABSENT * absent[..., None, None]
 
-    def _log_odds(self, logit: Tensor, prior: Tensor) -> Tensor:
-        """Log-odds of being seen, from what the opacity layer says.
+    def _log_odds(self, logits: Tensor, prior: Tensor) -> Tensor:
+        """Log-odds [B, L, S, S] of being seen, from what the opacity layer says [B, L, S * S, 1].
 
         Sigmoid of the logit is the sheet's opacity: 1 - exp(-softplus(l)) = sigmoid(l). So a prior of log-odds makes
         the untrained parts as opaque as they are frequent in the data.
         """
-        log_odds = logit.float() + prior
+        log_odds = as_maps(logits, prior.shape[-1])[:, :, 0].float() + prior
         return log_odds if self.training and not self.shapes_kept else self.sharpness * log_odds
 
     def _may_leave_out(self, device: torch.device) -> bool:
@@ -318,67 +265,8 @@ class PartGenerators(nn.Module):
         own_trunk = self.depth_layers is not None or self.to_depth is None
         return device.type == "cpu" and own_trunk and self.size >= self.least_sparse
 
-    def _everywhere(self, positions: _Positions, stacks: _Stacks) -> _Said:
-        x = self._trunk(positions, stacks)
-        painted = x
-        if self.fine_waves is not None:
-            painted = x + applied(stacks.fine, self._fine_position(self.fine_waves, positions.places))
-        painted = applied(stacks.painting, painted)
-        clearness = applied(stacks.clearness, painted[:, self.clear]) if stacks.clearness else None
-        relief = applied(stacks.relief, x[:, self.worn]) if stacks.relief else None
-        return _Said(applied(stacks.opacity, x), applied(stacks.features, painted), clearness, relief, x)
-
-    def _where(self, seen: Tensor, x: list[Tensor], positions: _Positions, stacks: _Stacks) -> _Said:
-        """Of the texels that may be seen, and what the trunk says of them; elsewhere opacities are minus infinity, all
-        else is zero."""
-        # In bf16 products of few texels are slower.
-        with torch.autocast(seen.device.type, enabled=False):
-            painted = x
-            if self.fine_waves is not None:
-                if positions.places is None:
-                    fine = marked_rows(self._fine_position(self.fine_waves, None), seen)
-                else:
-                    places = marked_of_each(positions.places, seen)
-                    fine = [self._fine_position(self.fine_waves, rows) for rows in places]
-                painted = sums(x, each(stacks.fine, fine))
-            painted = each(stacks.painting, painted)
-
-            sheets = torch.arange(seen.shape[1])
-
-            def of_few(layers: list[CodedLayer], rows: list[Tensor], few: Tensor) -> Tensor:
-                chosen = [rows[i + sheet] for i in range(0, len(rows), len(sheets)) for sheet in few.tolist()]
-                return spread(each(layers, chosen), seen[:, few], 0.0)
-
-            clearness = of_few(stacks.clearness, painted, sheets[self.clear]) if stacks.clearness else None
-            relief = of_few(stacks.relief, x, self.worn) if stacks.relief else None
-            opacity = spread(each(stacks.opacity, x), seen, -torch.inf)
-            return _Said(opacity, spread(each(stacks.features, painted), seen, 0.0), clearness, relief, None)
-
-    def _trunk(self, positions: _Positions, stacks: _Stacks) -> Tensor:
-        """What opacity and paint are made of [B, L, N, width], of all texels."""
-        x = applied(stacks.base, positions.own)
-        if positions.places is not None:
-            x = x + applied(stacks.place, place_code(self.waves, positions.places))
-        return applied(stacks.trunk, x)
-
-    def _trunk_where(self, where: Tensor, positions: _Positions, stacks: _Stacks) -> list[Tensor]:
-        """The same [n, width] of those texels [B, L, S, S] of each sheet that are marked."""
-        x = each(stacks.base, marked_rows(positions.own, where))
-        if positions.places is not None:
-            places = marked_of_each(positions.places, where)
-            x = sums(x, each(stacks.place, [place_code(self.waves, rows) for rows in places]))
-        return each(stacks.trunk, x)
-
-    def _fine_position(self, waves: Tensor, places: Tensor | None) -> Tensor:
-        """Position code of the waves that texels do not alias, zero for the others: at places, or of all texels."""
-        code = position_code(waves, self.size) if places is None else place_code(waves, places)
-        if self.size >= self.least_fine:
-            return code
-        heard = (waves.norm(dim=1) <= self.size / 2).to(waves)
-        return code * torch.cat([heard, heard, heard.new_ones(2)])
-
     def _seen(
-        self, positions: _Positions, stacks: _Stacks, in_view: Tensor | None
+        self, positions: Positions, networks: CodedParts, prior: Tensor, in_view: Tensor | None
     ) -> tuple[Tensor, list[Tensor]] | None:
         """Where each sheet may be seen [B, L, S, S], bool, and what the trunk says there; None if that is most of the
         maps, or nowhere.
@@ -387,17 +275,19 @@ class PartGenerators(nn.Module):
         what lies around these. Neighbours of what is seen count as seen, as the renderer interpolates between them.
 
         Args:
+            prior: [B or 1, L, S, S] log-odds.
             in_view: [B, L, S, S] bool, where anyone looks; None: everywhere.
         """
         with torch.autocast(positions.own.device.type, enabled=False):
-            wanted = self._around_coarsely_visible(positions, stacks, in_view)
+            wanted = self._around_coarsely_visible(positions, networks, prior, in_view)
             if not wanted.any():  # of a portrait of nothing all texels are alike
                 return None
             known, visible, rows = torch.zeros_like(wanted), torch.zeros_like(wanted), KnownRows()
             while wanted.float().mean() <= _MOST_SEEN and (unknown := wanted & ~known).any():
-                x = self._trunk_where(unknown, positions, stacks)
+                x = networks.trunk_where(unknown, positions)
                 rows.add(unknown, x)
-                visible |= self._visible_where(unknown, x, stacks, self._prior(stacks))
+                with torch.no_grad():
+                    visible |= _visible(self._log_odds(networks.opacity_where(unknown, x), prior))
                 known |= unknown
                 wanted = dilate(visible, 1)
                 wanted = wanted if in_view is None else wanted & in_view
@@ -405,25 +295,19 @@ class PartGenerators(nn.Module):
 
     @torch.no_grad()
     def _around_coarsely_visible(
-        self, positions: _Positions, stacks: _Stacks, in_view: Tensor | None
+        self, positions: Positions, networks: CodedParts, prior: Tensor, in_view: Tensor | None
     ) -> Tensor:
         """Texels [B, L, S, S], bool, around those of every other one in both directions that are seen at all."""
-        coarse, prior = positions.every_other(self.size), self._prior(stacks)[:, :, ::2, ::2]
+        coarse, prior = positions.every_other(), prior[:, :, ::2, ::2]
         if in_view is None:
-            logit = as_maps(applied(stacks.opacity, self._trunk(coarse, stacks)), prior.shape[-1])[:, :, 0]
-            visible = _visible(self._log_odds(logit, prior))
+            logits = applied(networks.opacity, networks.trunk_everywhere(coarse))
         else:
             asked = dilate(in_view, 1)[:, :, ::2, ::2]
-            visible = self._visible_where(asked, self._trunk_where(asked, coarse, stacks), stacks, prior)
+            logits = networks.opacity_where(asked, networks.trunk_where(asked, coarse))
+        visible = _visible(self._log_odds(logits, prior))
         wanted = dilate(visible, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
         wanted = wanted[:, :, : self.size, : self.size]
         return wanted if in_view is None else wanted & in_view
-
-    @torch.no_grad()
-    def _visible_where(self, where: Tensor, x: list[Tensor], stacks: _Stacks, prior: Tensor) -> Tensor:
-        """Which of the texels [B, L, S, S] that are marked, of which the trunk says x, are seen at all."""
-        logit = as_maps(spread(each(stacks.opacity, x), where, -torch.inf), where.shape[-1])[:, :, 0]
-        return _visible(self._log_odds(logit, prior))
 
     def _offset(self, batch: int, trunk: Tensor | None, layers: list[CodedLayer]) -> Tensor:
         """[B, L, S, S] how far sheets depart from where they start, before their bounds; of the trunk where depth has
