@@ -26,7 +26,8 @@ def synth(
     size: Annotated[int, typer.Option(min=16, max=2048, help="Side of the images, pixels.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same heads.")] = 0,
     wearing: Annotated[
-        Accessory | None, typer.Option(help="Only heads that wear this; they are the population's, and few.")
+        Accessory | None,
+        typer.Option(help="Only heads that wear this: the population's first, as many as --count says."),
     ] = None,
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0 means one a core.")] = 0,
     device: DeviceOption = Device.auto,
