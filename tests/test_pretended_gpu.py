@@ -18,7 +18,7 @@ def test_nothing_on_a_gpu_waits_for_it_or_meets_tensors_of_the_cpu(tmp_path: Pat
         environment = kernels._environment_with_tools("cpu")
     except SsganError as error:
         pytest.skip(str(error))
-    command = [sys.executable, str(Path(__file__).with_name("pretended_gpu.py")), str(tmp_path)]
+    command = [sys.executable, str(Path(__file__).with_name("on_pretended_gpu.py")), str(tmp_path)]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("nothing waits\n")

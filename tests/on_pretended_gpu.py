@@ -1,8 +1,4 @@
-"""Runs what a GPU would run on fake tensors of one: `pretended_gpu.py FOLDER`, to compile in.
-
-Fake tensors have shapes, types and devices, and no values. Whoever mixes devices, or asks for a value, which on a real
-GPU would wait for all its work and could not be recorded as a CUDA graph, gets an exception.
-"""
+"""Runs on a pretended GPU what would run on a real one: `on_pretended_gpu.py FOLDER`, to compile in."""
 
 from __future__ import annotations
 
@@ -10,16 +6,16 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
-from torch.utils import cpp_extension
 
+from benchmarks.pretended_gpu import GPU, move, moved, pretend
+from benchmarks.traffic import Traffic, count
 from ssgan_core.config import Config, load_config
 from ssgan_core.model.critic import Critic
 from ssgan_core.model.discriminator import Discriminator
 from ssgan_core.model.generator import Generator
 from ssgan_core.parts import PORTRAIT
-from ssgan_core.rendering import native
 from ssgan_core.training import exchange, phases
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
@@ -27,12 +23,12 @@ from ssgan_core.training.warmup import Warmup
 
 _HEADS = 2
 _PARAMETERS = 178
-_GPU = torch.device("cuda")
 
 
 def main() -> None:
     _pretend(sys.argv[1])
     _expect_complaints()
+    _expect_counts()
     generate()
     reconstruct()
     reconstruct("training.crop=0.375")  # squares around parts
@@ -44,11 +40,11 @@ def generate() -> None:
     """What is recorded as CUDA graphs: codes, maps, picture."""
     generator = Generator(load_config("default").model, PORTRAIT).eval()
     with FakeTensorMode() as mode:
-        _on_gpu(mode, generator)
+        move(mode, generator)
         with torch.inference_mode():
-            z = torch.randn(_HEADS, generator.config.latent, device=_GPU)
+            z = torch.randn(_HEADS, generator.config.latent, device=GPU)
             maps = generator.part_maps(generator.map(z))
-            output = generator.render(maps, torch.zeros(_HEADS, 25, device=_GPU))
+            output = generator.render(maps, torch.zeros(_HEADS, 25, device=GPU))
         _expect_on_gpu(output.image, output.mask, output.depth)
 
 
@@ -59,11 +55,11 @@ def reconstruct(*settings: str) -> None:
     areas = torch.full((len(PORTRAIT.parts),), 1 / len(PORTRAIT.parts))
     warmup = Warmup(steps, _PARAMETERS, areas, torch.zeros(4, 25), critic)
     with FakeTensorMode() as mode:
-        steps.device = _GPU
+        steps.device = GPU
         for name, value in vars(warmup).items():
             if isinstance(value, Tensor):
-                setattr(warmup, name, _moved(mode, value))
-        _on_gpu(mode, steps.generator, critic, critic._parser.network)
+                setattr(warmup, name, moved(mode, value))
+        move(mode, steps.generator, critic, critic._parser.network)
         batch = _batch(mode, config)
         found = warmup.reconstruction(batch, torch.Generator())
         leaked = exchange.exchange_terms(steps.generator, batch.labels, torch.Generator())
@@ -75,8 +71,8 @@ def game() -> None:
     """The phases of the game, up to their losses; without augmentation, whose course is drawn on the CPU."""
     config, steps = _steps("training.loss=relativistic", "discriminator.places=32")
     with FakeTensorMode() as mode:
-        steps.device = _GPU
-        _on_gpu(mode, steps.generator, steps.discriminator)
+        steps.device = GPU
+        move(mode, steps.generator, steps.discriminator)
         batch = _batch(mode, config)
         real = steps.real(batch, 0)
         terms, fake = steps.generator_phase(real, 1, batch.labels, torch.Generator(), 0)
@@ -86,18 +82,9 @@ def game() -> None:
 
 
 def _pretend(folder: str) -> None:
-    """What fake tensors, or a PyTorch without CUDA, do not have."""
-    if torch.version.cuda is None:
-        source = Path(__file__).with_suffix(".cpp")
-        options = {"build_directory": folder, "is_python_module": False}
-        cpp_extension.load("pretended_gpu", [str(source)], **options)
-    native._load("cpu")  # it also says which shapes the operators give
-    native._loaded.add("cuda")
-    torch.cuda.is_current_stream_capturing = lambda: True
-    torch.cuda.amp.common.amp_definitely_not_available = lambda: False
-    torch.cuda.is_bf16_supported = lambda *_, **__: True
+    """Beside fake tensors of a GPU: what they cannot do."""
+    pretend(Path(folder))
     phases.has_fast_bf16 = lambda _: True
-    torch.__future__.set_overwrite_module_params_on_conversion(True)
     # There is nothing to differentiate with.
     Tensor.backward = lambda *_, **__: None  # pyright: ignore[reportAttributeAccessIssue]
     torch.autograd.grad = lambda _, inputs, **__: [torch.zeros_like(x) for x in inputs]
@@ -114,15 +101,6 @@ def _steps(*settings: str) -> tuple[Config, Phases]:
     return config, Phases(config, generator, discriminator, True, torch.device("cpu"))
 
 
-def _moved(mode: FakeTensorMode, value: Tensor) -> Tensor:
-    return mode.from_tensor(value).to(_GPU)
-
-
-def _on_gpu(mode: FakeTensorMode, *networks: nn.Module) -> None:
-    for network in networks:
-        network._apply(lambda value: _moved(mode, value))
-
-
 def _batch(mode: FakeTensorMode, config: Config) -> Batch:
     size = config.model.resolution
     tensors = {
@@ -134,13 +112,13 @@ def _batch(mode: FakeTensorMode, config: Config) -> Batch:
         "mirrored": torch.zeros(_HEADS, dtype=torch.bool),
         "parameters": torch.zeros(_HEADS, _PARAMETERS),
     }
-    return Batch(**{name: mode.from_tensor(value) for name, value in tensors.items()}).to(_GPU)
+    return Batch(**{name: mode.from_tensor(value) for name, value in tensors.items()}).to(GPU)
 
 
 def _expect_complaints() -> None:
     """That this finds anything."""
     with FakeTensorMode():
-        there, here = torch.ones(2, device=_GPU), torch.ones(2)
+        there, here = torch.ones(2, device=GPU), torch.ones(2)
         for wrong, error in (
             (lambda: there.sum().item(), DataDependentOutputException),
             (lambda: there + here, Exception),
@@ -150,6 +128,23 @@ def _expect_complaints() -> None:
             except error:
                 continue
             raise AssertionError(f"no {error.__name__}")
+
+
+def _expect_counts() -> None:
+    """What `benchmarks.traffic` counts of two operations, and of what is none."""
+    with FakeTensorMode(), torch.no_grad():
+        row, square = torch.ones(8, device=GPU), torch.ones(4, 8, device=GPU)
+        with Traffic() as traffic:
+            total = row.expand(4, 8) + square.t().t()  # reads 32 bytes and 128, writes 128
+            torch.empty(100, device=GPU)
+            total.half()  # reads 128 bytes, writes 64
+    assert (traffic.kernels, traffic.bytes) == (2, 288 + 192), (traffic.kernels, traffic.bytes)
+    assert sum(traffic.places.values()) == traffic.bytes
+    found = count("smoke_cpu", 1)
+    again, whole = found["new camera"], found["from codes"]
+    assert 0 < again.kernels < whole.kernels
+    assert 0 < again.bytes < whole.bytes
+    assert any(where.startswith("rendering/native.py") and name == "lift" for where, name in again.places)
 
 
 def _expect_on_gpu(*results: Tensor) -> None:
