@@ -64,16 +64,17 @@ def drawn_waves(heights: Tensor, size: int) -> Tensor:
     first."""
     sums, first = [], 0
     for waves in BACKDROP_WAVES:
-        basis = cosines(waves, size).to(heights)[:, 1:]
+        basis = cosines(waves, size, heights.device).to(heights.dtype)[:, 1:]
         sums.append(heights[:, first : first + basis.shape[1]] @ basis.T)
         first += basis.shape[1]
     return torch.stack(sums, 2)
 
 
-def cosines(waves: int, side: int) -> Tensor:
+def cosines(waves: int, side: int, device: torch.device | None = None) -> Tensor:
     """[side * side, waves * waves] products of 0, 1, ... half waves across and down, the constant first."""
-    along = torch.cos(math.pi * torch.arange(waves) * ((torch.arange(side) + 0.5) / side)[:, None])
-    return torch.einsum("yi,xj->yxij", along, along).flatten(2).flatten(0, 1)
+    number, place = (torch.arange(count, device=device) for count in (waves, side))
+    along = torch.cos(math.pi * number * ((place + 0.5) / side)[:, None])
+    return (along[:, None, :, None] * along[None, :, None]).flatten(2).flatten(0, 1)
 
 
 def _half_waves(waves: int) -> Tensor:

@@ -94,18 +94,25 @@ def bilinear_rows(maps: Tensor, entry: Tensor, at: Tensor, strength: Tensor | No
         strength: [N], or 1.
     """
     height, width = maps.shape[-2:]
-    limits = torch.tensor([width - 1, height - 1], device=at.device)
-    at = torch.minimum(at.clamp(min=0), limits.to(at))
-    texel = torch.minimum(at.detach().long(), (limits - 1).clamp(min=0))
-    (column, row), (x, y) = texel.unbind(1), (at - texel).unbind(1)
+    column, across = _shares(at[:, 0], width)
+    row, down = _shares(at[:, 1], height)
     first = (entry * height + row) * width + column
-    right, down = min(1, width - 1), width * min(1, height - 1)
-    corners = torch.stack([first, first + right, first + down, first + down + right], 1)
-    shares = torch.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], 1)
+    right, below = min(1, width - 1), width * min(1, height - 1)
+    corners = torch.stack([first, first + right, first + below, first + below + right], 1)
+    shares = (down[:, :, None] * across[:, None]).flatten(1)
     if strength is not None:
         shares = shares * strength[:, None]
     texels = maps.permute(0, 2, 3, 1).flatten(0, 2)
     return F.embedding_bag(corners, texels, mode="sum", per_sample_weights=shares)
+
+
+def _shares(at: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The last of `count` texels in a row that lies before places [N], but for the row's last; and how much of each
+    place is that texel's and the next one's [N, 2]."""
+    at = at.clamp(0, count - 1)
+    texel = at.detach().long().clamp(max=max(count - 2, 0))
+    beyond = at - texel
+    return texel, torch.stack([1 - beyond, beyond], 1)
 
 
 def oriented_noise(octaves: int, directions: int, texels: int, highest: float) -> Tensor:
