@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssgan_core.cameras import FOCAL, RADIUS, label
@@ -138,10 +139,14 @@ class Generator(nn.Module):
         self.depth_bounds = depth_bounds(limits)
         windows = torch.from_numpy(self.schema.windows).repeat_interleave(config.sheets, dim=0)
         self.register_buffer("windows", windows, persistent=False)
+        others = windows[config.sheets :]
+        elsewhere = (others != windows[0]).any(1).nonzero()[:, 0]  # sheets that do not have the skin's window
+        self.register_buffer("elsewhere", elsewhere, persistent=False)
         self.register_buffer("frontal", torch.from_numpy(label(0.0, 0.0)[None]), persistent=False)
         self.register_buffer("dome", part_dome(self.schema, config.part_resolution), persistent=False)
         self.register_buffer("shell_width", torch.tensor(config.shell_width))
         self.windows: Tensor
+        self.elsewhere: Tensor
         self.dome: Tensor
         self.frontal: Tensor
         self.shell_width: Tensor
@@ -239,7 +244,23 @@ class Generator(nn.Module):
             return relative_depth
         skin, others = relative_depth.tensor_split([self.config.sheets], dim=1)
         skin = resize_bilinear(self.dome[None, :1], self.part_side) + skin
-        return torch.cat([skin, skin[:, :1] + others], dim=1)
+        return torch.cat([skin, self._below(skin[:, :1], others.shape[1]) + others], dim=1)
+
+    def _below(self, skin: Tensor, count: int) -> Tensor:
+        """The skin's world z [B, 1, S, S] at the texels of the `count` sheets that are not its own [B, count, S, S]."""
+        below = skin.expand(-1, count, -1, -1)
+        if not len(self.elsewhere):
+            return below
+        steps = (torch.arange(self.part_side, device=skin.device) + 0.5) / self.part_side
+        low, high = self.windows[self.elsewhere + self.config.sheets].unflatten(1, (2, 2)).unbind(1)
+        first, last = self.windows[0].unflatten(0, (2, 2))
+        columns = low[:, :1] + (high - low)[:, :1] * steps
+        rows = high[:, 1:] - (high - low)[:, 1:] * steps
+        x = ((2 * columns - first[0] - last[0]) / (last - first)[0])[:, None].expand(-1, self.part_side, -1)
+        y = ((first[1] + last[1] - 2 * rows) / (last - first)[1])[:, :, None].expand_as(x)
+        places = torch.stack([x, y], -1).flatten(0, 1).expand(len(skin), -1, -1, -1)
+        found = F.grid_sample(skin, places, padding_mode="border", align_corners=False)
+        return below.index_copy(1, self.elsewhere, found.view(len(skin), -1, *skin.shape[2:]))
 
     def _in_view(self, depth: Tensor, labels: Tensor) -> Tensor:
         """Which texels of sheets at world z [B, L, S, S] cameras [B, 25] see, or see around: bool. Depth is smooth: of

@@ -1,5 +1,7 @@
 """The whole generator: what every view must satisfy, whatever the weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from ssgan_core.config import ModelConfig
 from ssgan_core.layers import resize_bilinear
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator, Output
-from ssgan_core.parts import PORTRAIT
+from ssgan_core.parts import PORTRAIT, PartSchema
 
 TINY = ModelConfig(
     resolution=32, render_resolution=16, part_resolution=16, latent=16, part_width=8, depth_width=8,
@@ -119,6 +121,31 @@ def test_other_depths_are_relative_to_the_skin(generator, codes):
     moved = after.depth - before.depth
     assert moved[:, 0].abs().max() > 1e-3
     torch.testing.assert_close(moved[:, 1:], moved[:, :1].expand(-1, PARTS - 1, -1, -1))
+
+
+def test_other_depths_are_relative_to_the_skin_wherever_their_windows_lie(codes):
+    """Eyes' maps cover a quarter of the head's window, off its middle: world z is looked up by hand."""
+    torch.manual_seed(0)
+    window = (-0.16, -0.10, 0.24, 0.30)
+    parts = tuple(replace(part, window=window) if part.name == "eyes" else part for part in PORTRAIT.parts)
+    generator = Generator(TINY, PartSchema(parts)).eval().requires_grad_(False)
+    generator.parts.to_depth.weight.mul_(8)
+    eyes, hair = (PORTRAIT.foreground_index(name) for name in ("eyes", "hair"))
+    maps, size = generator.part_maps(codes), TINY.part_resolution
+    skin, above = maps.depth[:, 0], maps.depth - maps.relative_depth
+    torch.testing.assert_close(above[:, hair], skin)
+    texel = 0.8 / size
+    for row, column in ((0, 0), (3, 12), (9, 5), (15, 15)):
+        x = window[0] + 0.4 * (column + 0.5) / size
+        y = window[3] - 0.4 * (row + 0.5) / size
+        u, v = (x + 0.4) / texel - 0.5, (0.4 - y) / texel - 0.5
+        left, top = int(u), int(v)
+        right, down = u - left, v - top
+        expected = (
+            (1 - down) * ((1 - right) * skin[:, top, left] + right * skin[:, top, left + 1])
+            + down * ((1 - right) * skin[:, top + 1, left] + right * skin[:, top + 1, left + 1])
+        )  # fmt: skip
+        torch.testing.assert_close(above[:, eyes, row, column], expected)
 
 
 def test_a_portrait_does_not_depend_on_its_batch(generator, codes):
