@@ -79,7 +79,8 @@ def train(
         resumed = ranks.from_first(lambda: _prepared(run, config, source, origin, held))
         schedule = Schedule(config)
         total, batch_size = schedule.total_images, config.training.batch
-        state = TrainingState.create(config, source.schema, device)
+        schema = source.schema if origin is None else origin.parts(source.schema)
+        state = TrainingState.create(config, schema, device)
         if resumed:
             state.restore(run)
             ranks.from_first(lambda: runs.rewind_stats(run, state.images))

@@ -54,11 +54,19 @@ class Origin(Protocol):
         """What a run remembers, to notice that it is continued with another origin; plain JSON values."""
         ...
 
+    def parts(self, of_data: PartSchema) -> PartSchema:
+        """The data's parts, in the windows and depths that the weights know; a state to fill is made of them.
+
+        Raises:
+            SsganError: the weights know other parts; the message names them.
+        """
+        ...
+
     def fill(self, state: TrainingState) -> None:
         """Put the weights into a fresh state.
 
         Raises:
-            SsganError: they do not fit; the message names the setting, part or tensor.
+            SsganError: they do not fit; the message names the setting or tensor.
         """
         ...
 
@@ -89,8 +97,10 @@ class FromModel:
     def describe(self) -> dict[str, Any]:
         return {"model": self.model.sha256}
 
+    def parts(self, of_data: PartSchema) -> PartSchema:
+        return _checked_parts(self.path, self.model.metadata.get("parts"), of_data)
+
     def fill(self, state: TrainingState) -> None:
-        _check_parts(self.path, self.model.metadata.get("parts"), state.generator.schema)
         _check_settings(
             self.path,
             config_to_json(self.config),
@@ -200,9 +210,11 @@ class FromCarry:
     def describe(self) -> dict[str, Any]:
         return {"carry": self.carry.sha256}
 
+    def parts(self, of_data: PartSchema) -> PartSchema:
+        return _checked_parts(self.path, self.carry.parts, of_data)
+
     def fill(self, state: TrainingState) -> None:
         carry = self.carry
-        _check_parts(self.path, carry.parts, state.generator.schema)
         recipe = config_from_json(carry.recipe, str(self.path))
         _check_settings(
             self.path, config_to_json(recipe.model), config_to_json(state.generator.config), _FREE
@@ -245,16 +257,14 @@ def _images_seen(path: Path, metadata: dict[str, Any]) -> int:
     return images
 
 
-def _check_parts(path: Path, rows: Any, schema: PartSchema) -> None:
+def _checked_parts(path: Path, rows: Any, of_data: PartSchema) -> PartSchema:
     theirs = PartSchema.from_json(rows)
-    if theirs.names != schema.names:
-        odd = sorted(set(theirs.names) ^ set(schema.names)) or ["their order"]
+    if theirs.names != of_data.names:
+        odd = sorted(set(theirs.names) ^ set(of_data.names)) or ["their order"]
         raise SsganError(
             f"{path} has other parts than the data: {', '.join(odd)}", "begin with random weights instead"
         )
-    for a, b in zip(theirs.parts, schema.parts, strict=True):
-        if (a.window, a.depth_start, a.depth_bound) != (b.window, b.depth_start, b.depth_bound):
-            raise SsganError(f"{path} has the part '{a.name}' in another window or depth than the data")
+    return theirs
 
 
 def _check_settings(path: Path, theirs: dict[str, Any], ours: dict[str, Any], free: set[str]) -> None:

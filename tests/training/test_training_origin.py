@@ -101,11 +101,19 @@ def test_other_sizes_and_parts_are_named(begun):
     with pytest.raises(SsganError, match=r"model\.upsampler_width"):
         FromModel.open(begun).fill(fresh({"upsampler_width": 32}))
     with pytest.raises(SsganError, match="other parts than the data: hat"):
-        FromModel.open(begun).fill(fresh(schema=PartSchema(PORTRAIT.parts[:-2] + PORTRAIT.parts[-1:])))
-    moved = replace(PORTRAIT.parts[3], depth_start=0.5)
+        FromModel.open(begun).parts(PartSchema(PORTRAIT.parts[:-2] + PORTRAIT.parts[-1:]))
+
+
+def test_a_model_keeps_its_windows_and_depths(heads, tmp_path):
+    """Those of the data's parts are for weights that nobody has yet."""
+    moved = replace(PORTRAIT.parts[3], depth_start=0.02, window=(-0.2, -0.1, 0.2, 0.3))
     schema = PartSchema((*PORTRAIT.parts[:3], moved, *PORTRAIT.parts[4:]))
-    with pytest.raises(SsganError, match="the part 'brows' in another window or depth"):
-        FromModel.open(begun).fill(fresh(schema=schema))
+    had = fresh(schema=schema).generator
+    save_model(tmp_path / "model.safetensors", had.state_dict(), had.describe())
+    origin = FromModel.open(tmp_path / "model.safetensors")
+    for kimg in (0.004, 0.008):  # begun, then prolonged
+        result = train(heads, recipe(kimg=kimg), tmp_path / "run", device=CPU, origin=origin)
+        assert PartSchema.from_json(load_model(result.model).metadata["parts"]) == schema
 
 
 def test_a_model_that_was_told_z_alone_learns_to_hear_choices(heads, begun, tmp_path, monkeypatch):
