@@ -34,9 +34,8 @@ from ssgan_core.parts import PORTRAIT
 
 _MEGABYTE = 1e6
 _PACKAGE = "ssgan_core"
-# They make no values, but places in memory, or facts of tensors.
+# They make no values, but places in memory.
 _ALLOCATE = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
-_FACTS = {"device", "dim", "is_same_size", "sym_size", "sym_stride", "sym_numel"}
 
 
 class Traffic(TorchDispatchMode):
@@ -57,9 +56,9 @@ class Traffic(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        if func.is_view or name in _ALLOCATE | _FACTS:
-            return result
         written = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
+        if not written or func.is_view or name in _ALLOCATE:
+            return result
         read = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         moved = sum(_bytes(x) for x in (*read, *written) if x.device.type == GPU.type)
         if moved:

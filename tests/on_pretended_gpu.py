@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.pretended_gpu import GPU, move, moved, pretend
 from benchmarks.traffic import Traffic, count
+from ssgan_core import synthesis
 from ssgan_core.config import Config, load_config
 from ssgan_core.model.critic import Critic
 from ssgan_core.model.discriminator import Discriminator
@@ -55,11 +56,7 @@ def generate() -> None:
         move(mode, generator)
         z = torch.randn(_HEADS, generator.config.latent, device=GPU)
         cameras = torch.zeros(_HEADS, 25, device=GPU)
-        with (
-            torch.inference_mode(),
-            torch.autocast(GPU.type, torch.float16, cache_enabled=False),
-            OnlyThere(),
-        ):
+        with synthesis._inference(GPU), OnlyThere():
             maps = generator.part_maps(generator.map(z))
             output = generator.render(maps, cameras)
         _expect_on_gpu(output.image, output.mask, output.depth)

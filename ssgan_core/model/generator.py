@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ssgan_core.cameras import FOCAL, RADIUS, label
 from ssgan_core.config import ModelConfig, config_to_json
-from ssgan_core.layers import PartStyles, resize_bilinear
+from ssgan_core.layers import PartStyles, resize_bilinear, texel_places
 from ssgan_core.model.background import BackgroundGenerator
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.composition import compose
@@ -251,14 +251,11 @@ class Generator(nn.Module):
         below = skin.expand(-1, count, -1, -1)
         if not len(self.elsewhere):
             return below
-        steps = (torch.arange(self.part_side, device=skin.device) + 0.5) / self.part_side
-        low, high = self.windows[self.elsewhere + self.config.sheets].unflatten(1, (2, 2)).unbind(1)
-        first, last = self.windows[0].unflatten(0, (2, 2))
-        columns = low[:, :1] + (high - low)[:, :1] * steps
-        rows = high[:, 1:] - (high - low)[:, 1:] * steps
-        x = ((2 * columns - first[0] - last[0]) / (last - first)[0])[:, None].expand(-1, self.part_side, -1)
-        y = ((first[1] + last[1] - 2 * rows) / (last - first)[1])[:, :, None].expand_as(x)
-        places = torch.stack([x, y], -1).flatten(0, 1).expand(len(skin), -1, -1, -1)
+        low, high = self.windows.unflatten(1, (2, 2)).unbind(1)
+        centre, reach, few = (low + high) / 2, (high - low) / 2, self.elsewhere + self.config.sheets
+        world = centre[few, None] + reach[few, None] * texel_places(self.part_side, skin)
+        x, y = ((world - centre[0]) / reach[0]).unbind(-1)
+        places = torch.stack([x, -y], -1).expand(len(skin), -1, -1, -1)
         found = F.grid_sample(skin, places, padding_mode="border", align_corners=False)
         return below.index_copy(1, self.elsewhere, found.view(len(skin), -1, *skin.shape[2:]))
 
