@@ -140,7 +140,7 @@ class PartLinear(nn.Module):
         y = torch.baddbmm(
             bias.reshape(batch * groups, 1, outputs), rows, folded.flatten(0, 1).transpose(1, 2)
         )
-        return self._activated(y).view(batch, groups, -1, outputs)
+        return self.activated(y).view(batch, groups, -1, outputs)
 
     def learn_alone(self, groups: Tensor) -> None:
         """Learn from now on only what some of the groups [G], bool, do."""
@@ -151,9 +151,10 @@ class PartLinear(nn.Module):
 
     def one(self, x: Tensor, folded: Tensor, bias: Tensor) -> Tensor:
         """The layer of one group for one sample [N, inputs] -> [N, outputs], by its share of what `folded` returns."""
-        return self._activated(torch.addmm(bias, x, folded.T))
+        return self.activated(torch.addmm(bias, x, folded.T))
 
-    def _activated(self, y: Tensor) -> Tensor:
+    def activated(self, y: Tensor) -> Tensor:
+        """What the layer makes of its sums, in place."""
         return F.leaky_relu(y, SLOPE, inplace=True) if self.demodulate else y
 
     def folded(self, codes: Tensor) -> tuple[Tensor, Tensor]:

@@ -287,6 +287,10 @@ class TrainingConfig:
             these parts' own, and squares (crop) lie around these parts alone. "" = all parts learn.
         backdrop_alone: whether all weights stay those of the first weights (--init) but the background generator's,
             which learns from small pictures without heads (see training.warmup).
+        surface_points: points of every part that known heads show, whose colours and depths are compared where the true
+            surface lies, beside what is drawn (see training.surface_points), and instead of drawn depth. 0 = none.
+        points_alone: whether heads are not drawn at all, and all weights stay those of the first weights (--init) but
+            those that points teach: how parts look, and how far in front their surfaces lie.
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
         mixing: probability that a sample mixes the part codes of two heads.
         r1_interval: steps between two R1 penalties.
@@ -332,6 +336,8 @@ class TrainingConfig:
     crop: float = 1.0
     parts_alone: str = ""
     backdrop_alone: bool = False
+    surface_points: int = 0
+    points_alone: bool = False
     generator_lr: float = 0.0025
     discriminator_lr: float = 0.002
     mixing: float = 0.3
@@ -391,6 +397,20 @@ class TrainingConfig:
         _require(
             not self.backdrop_alone or (self.warmup_kimg >= self.kimg and self.critic_weight == 0),
             "training.backdrop_alone draws no heads: it needs a warm-up of all training.kimg, and no critic",
+        )
+        _require(
+            0 <= self.surface_points <= 65536,
+            f"training.surface_points must lie between 0 and 65536, got {self.surface_points}",
+        )
+        _require(
+            self.surface_points == 0 or (self.uses_truth and not self.backdrop_alone),
+            "training.surface_points needs known heads: set training.warmup_kimg or training.truth_kimg, too",
+        )
+        _require(
+            not self.points_alone
+            or (self.surface_points > 0 and self.warmup_kimg >= self.kimg and self.critic_weight == 0),
+            "training.points_alone draws no heads: it needs training.surface_points, a warm-up of all training.kimg, "
+            "and no critic",
         )
         _require(0 < self.crop <= 1, f"training.crop must lie in (0, 1], got {self.crop}")
         _require(
@@ -520,6 +540,16 @@ class Config:
             f"{self.model.resolution}",
         )
         self._check_crop()
+        _require(
+            self.training.surface_points == 0
+            or (
+                self.model.lifting == "depth"
+                and self.model.sheets == 1
+                and self.model.depth_trunk == "smooth"
+            ),
+            "training.surface_points needs parts of one smooth sheet each in space: model.lifting=depth, "
+            "model.sheets=1, model.depth_trunk=smooth",
+        )
         self._check_start("render", 8)
         # Fewer texels than two a cycle could not hold what the position code says.
         self._check_start("part", max(8, math.ceil(2 * self.model.highest_frequency)))

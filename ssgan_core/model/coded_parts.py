@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ssgan_core.layers import place_code, position_code
+from ssgan_core.layers import place_code
 from ssgan_core.model.texels import (
     CodedLayer,
     applied,
@@ -21,34 +22,29 @@ from ssgan_core.model.texels import (
 
 
 class Positions(NamedTuple):
-    """Where the texels of maps of side S lie.
+    """Where N points of every sheet lie.
 
     Attributes:
-        size: S.
-        own: position codes [S * S, n], of all sheets alike.
-        places: [B, L, S * S, 2] on the mean head; None where frames are not known.
+        own: position codes [N, n], of all sheets alike, or [B, L, N, n].
+        places: [B, L, N, 2] on the mean head; where frames are not known, as `own`, from -1 to 1 across each sheet's
+            window: [N, 2] or [B, L, N, 2].
     """
 
-    size: int
     own: Tensor
-    places: Tensor | None
+    places: Tensor
 
     def every_other(self) -> Positions:
-        """Those of every other texel in both directions."""
-        square = (self.size, self.size)
-        own = self.own.unflatten(0, square)[::2, ::2].flatten(0, 1)
-        fewer = (self.size + 1) // 2
-        if self.places is None:
-            return Positions(fewer, own, None)
-        return Positions(fewer, own, self.places.unflatten(2, square)[:, :, ::2, ::2].flatten(2, 3))
+        """Those of every other texel in both directions, of points that are a square map's texels."""
+        square = (math.isqrt(len(self.own)), -1)
+        return Positions(*(points.unflatten(-2, square)[..., ::2, ::2, :].flatten(-3, -2) for points in self))
 
 
 class Said(NamedTuple):
-    """What the networks say of S * S texels of L sheets.
+    """What the networks say of N points of L sheets.
 
     Attributes:
-        opacity: logits [B, L, S * S, 1].
-        features: [B, L, S * S, C].
+        opacity: logits [B, L, N, 1].
+        features: [B, L, N, C].
         clearness: of clear sheets; None where there are none.
         relief: of worn sheets; None where there are none.
         trunk: what all of it is made of; None where texels were left out.
@@ -98,11 +94,11 @@ class CodedParts:
     worn: Tensor
 
     def everywhere(self, positions: Positions) -> Said:
-        """Of all texels."""
+        """Of all points."""
         x = self.trunk_everywhere(positions)
         painted = x
         if self.fine_waves is not None:
-            painted = x + applied(self.fine, self._fine(self.fine_waves, positions.size, positions.places))
+            painted = x + applied(self.fine, self._fine(self.fine_waves, positions.places))
         painted = applied(self.painting, painted)
         clearness = applied(self.clearness, painted[:, self.clear]) if self.clearness else None
         relief = applied(self.relief, x[:, self.worn]) if self.relief else None
@@ -115,11 +111,11 @@ class CodedParts:
         with torch.autocast(seen.device.type, enabled=False):
             painted = x
             if self.fine_waves is not None:
-                if positions.places is None:
-                    fine = marked_rows(self._fine(self.fine_waves, positions.size, None), seen)
+                if positions.places.ndim == 2:
+                    fine = marked_rows(self._fine(self.fine_waves, positions.places), seen)
                 else:
                     places = marked_of_each(positions.places, seen)
-                    fine = [self._fine(self.fine_waves, positions.size, rows) for rows in places]
+                    fine = [self._fine(self.fine_waves, rows) for rows in places]
                 painted = sums(x, each(self.fine, fine))
             painted = each(self.painting, painted)
             sheets = torch.arange(seen.shape[1])
@@ -134,16 +130,16 @@ class CodedParts:
             return Said(self.opacity_where(seen, x), features, clearness, relief, None)
 
     def trunk_everywhere(self, positions: Positions) -> Tensor:
-        """What opacity and paint are made of [B, L, S * S, width], of all texels."""
+        """What opacity and paint are made of [B, L, N, width], of all points."""
         x = applied(self.base, positions.own)
-        if positions.places is not None:
+        if self.place:
             x = x + applied(self.place, place_code(self.waves, positions.places))
         return applied(self.trunk, x)
 
     def trunk_where(self, where: Tensor, positions: Positions) -> list[Tensor]:
         """The same [n, width] of those texels [B, L, S, S] of each sheet that are marked."""
         x = each(self.base, marked_rows(positions.own, where))
-        if positions.places is not None:
+        if self.place:
             places = marked_of_each(positions.places, where)
             x = sums(x, each(self.place, [place_code(self.waves, rows) for rows in places]))
         return each(self.trunk, x)
@@ -152,7 +148,7 @@ class CodedParts:
         """Logits [B, L, S * S, 1] of the marked texels, of which the trunk says x; minus infinity elsewhere."""
         return spread(each(self.opacity, x), where, -torch.inf)
 
-    def _fine(self, waves: Tensor, size: int, places: Tensor | None) -> Tensor:
-        """Fine position codes, at places, or of all texels of maps of a size."""
-        code = position_code(waves, size) if places is None else place_code(waves, places)
+    def _fine(self, waves: Tensor, places: Tensor) -> Tensor:
+        """Fine position codes, of which texels alias nothing."""
+        code = place_code(waves, places)
         return code if self.heard is None else code * self.heard

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssgan_core.layers import texel_places
 from ssgan_core.model.traits import LOUDNESS
 from ssgan_core.parts import HEAD_WINDOW, WORN, Part
 
@@ -102,20 +101,20 @@ class Frames(nn.Module):
         self.worn_fields.copy_(fields)
         self.worn_class.copy_(torch.tensor([WORN.index(name) for name in classes]))
 
-    def forward(self, shape: Tensor, size: int) -> Tensor:
-        """Places [B, L, size * size, 2] of texel centres, from -1 to 1 across each sheet's window, y upwards.
+    def forward(self, shape: Tensor, own: Tensor) -> Tensor:
+        """Where points of the sheets lie on the mean head [B, L, N, 2], as `own` says where they are.
 
         Args:
             shape: [B, L, W] codes of the sheets.
+            own: [N, 2], of all sheets alike, or [B, L, N, 2]; from -1 to 1 across each sheet's window, y upwards.
         """
         with torch.autocast(shape.device.type, enabled=False):
             traits = F.pad(shape[..., self.told].float() / LOUDNESS, (0, 1), value=1.0)
-            own = texel_places(size, traits)
-            at = self._looked_up(own, size)
+            at = self._looked_up(own)
             bare, worn = traits, None
             if len(self.wearers):
                 kinds = self._kinds(shape)
-                worn = self._worn(traits[:, self.wearers], kinds, at[self.wearers])
+                worn = self._worn(traits[:, self.wearers], kinds, at[..., self.wearers, :, :])
                 left = 1 - kinds.sum(-1, keepdim=True)
                 bare = traits.index_copy(1, self.wearers, traits[:, self.wearers] * left)
             shares, fields = self.shares.float()[self.frame], self.fields.float()[self.frame]
@@ -144,23 +143,27 @@ class Frames(nn.Module):
         Args:
             traits: [B, n, T + 1].
             kinds: [B, n, W].
-            at: [n, size, size, 2] where their texels lie in the fields.
+            at: [n, N, 2] or [B, n, N, 2] where their points lie in the fields.
         """
         amounts = torch.einsum("bnt,ktr,bnk->nbkr", traits, self.worn_shares.float(), kinds).flatten(2)
-        return _looked_at(amounts, self.worn_fields.float().flatten(0, 1).expand(len(at), -1, -1, -1, -1), at)
+        fields = self.worn_fields.float().flatten(0, 1).expand(len(self.wearers), -1, -1, -1, -1)
+        return _looked_at(amounts, fields, at)
 
-    def _looked_up(self, own: Tensor, size: int) -> Tensor:
-        """Where sheets' texels lie in the fields [L, size, size, 2], x and y from -1 to 1, y downwards."""
+    def _looked_up(self, own: Tensor) -> Tensor:
+        """Where sheets' points lie in the fields [L, N, 2] or [B, L, N, 2], x and y from -1 to 1, y downwards."""
         world = self.centre + self.reach * own
         x0, y0, x1, y1 = HEAD_WINDOW
         x, y = world.unbind(-1)
-        places = torch.stack([(2 * x - x0 - x1) / (x1 - x0), (y0 + y1 - 2 * y) / (y1 - y0)], -1)
-        return places.unflatten(1, (size, size))
+        return torch.stack([(2 * x - x0 - x1) / (x1 - x0), (y0 + y1 - 2 * y) / (y1 - y0)], -1)
 
 
 def _looked_at(amounts: Tensor, fields: Tensor, at: Tensor) -> Tensor:
-    """The mixture [B, L, N, 2] that amounts [L, B, R] say of fields [L, R, 2, s, s], at their places [L, S, S, 2]."""
-    # A sheet's fields of all portraits are looked up at the same points: side by side, as channels.
-    moves = torch.bmm(amounts, fields.flatten(2)).view(len(fields), -1, *fields.shape[-2:])
-    moves = F.grid_sample(moves, at, padding_mode="border", align_corners=False)
-    return moves.unflatten(1, (-1, 2)).flatten(3).permute(1, 0, 3, 2)
+    """The mixture [B, L, N, 2] that amounts [L, B, R] say of fields [L, R, 2, s, s], at places [L, N, 2] of all
+    portraits alike, or [B, L, N, 2]."""
+    sheets, batch, _ = amounts.shape
+    moves = torch.bmm(amounts, fields.flatten(2)).view(sheets, -1, *fields.shape[-2:])
+    if at.ndim == 4:
+        moves, at = moves.unflatten(1, (-1, 2)).flatten(0, 1), at.transpose(0, 1).flatten(0, 1)
+    # Else a sheet's fields of all portraits are looked up at the same points: side by side, as channels.
+    moves = F.grid_sample(moves, at[:, :, None], padding_mode="border", align_corners=False)
+    return moves.view(sheets, batch, 2, -1).permute(1, 0, 3, 2)

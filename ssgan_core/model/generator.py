@@ -24,7 +24,14 @@ from ssgan_core.model.composition import compose
 from ssgan_core.model.crops import Crop
 from ssgan_core.model.details import SurfaceDetails, mean_distance, seen_surface
 from ssgan_core.model.fringes import Fringes
-from ssgan_core.model.geometry import depth_bounds, loosened, part_dome, texel_centres
+from ssgan_core.model.geometry import (
+    depth_bounds,
+    dome,
+    light_stops_ahead,
+    loosened,
+    part_dome,
+    texel_centres,
+)
 from ssgan_core.model.mapping import Mapping
 from ssgan_core.model.noise import OrientedNoise
 from ssgan_core.model.part_generators import PartGenerators
@@ -184,6 +191,11 @@ class Generator(nn.Module):
         self.requires_grad_(False)
         self.parts.learn_alone(parts)
 
+    def learn_surfaces_alone(self) -> None:
+        """Learn nothing from now on but how parts look, and where their surfaces lie in depth."""
+        self.requires_grad_(False)
+        self.parts.learn_surfaces()
+
     def learn_traits_alone(self) -> None:
         """Learn nothing from now on but what codes tell beside w."""
         self.requires_grad_(False)
@@ -245,6 +257,27 @@ class Generator(nn.Module):
         skin, others = relative_depth.tensor_split([self.config.sheets], dim=1)
         skin = resize_bilinear(self.dome[None, :1], self.part_side) + skin
         return torch.cat([skin, self._below(skin[:, :1], others.shape[1]) + others], dim=1)
+
+    def surfaces(self, codes: Codes, points: Tensor) -> tuple[Tensor, Tensor]:
+        """What the parts' networks say of points of their surfaces, without maps and cameras. It takes parts of one
+        sheet each, whose depth has a trunk of its own.
+
+        Args:
+            codes: B portraits.
+            points: [B, K, N, 2] world x and y.
+
+        Returns:
+            RGB [B, K, N, 3], as rays' are, and world z [B, K, N] where light is stopped when nothing learns: before the
+            sheet's middle, the more the denser it is.
+        """
+        low, high = self.windows.unflatten(1, (2, 2)).unbind(1)
+        centre, reach = (low + high) / 2, (high - low) / 2
+        sheets = self.parts.at(codes, (points - centre[:, None]) / reach[:, None])
+        others = points[:, 1:].flatten(1, 2)
+        skin = self.parts.first_depth(codes, (others - centre[0]) / reach[0]).view(points[:, 1:].shape[:-1])
+        below = dome(*points.unbind(-1)) + torch.cat([torch.zeros_like(points[:, :1, :, 0]), skin], 1)
+        ahead = self.shell_width * light_stops_ahead(sheets.optical_depth.detach())
+        return sheets.features[:, :, :3].transpose(2, 3).float(), below + sheets.relative_depth + ahead
 
     def _below(self, skin: Tensor, count: int) -> Tensor:
         """The skin's world z [B, 1, S, S] at the texels of the `count` sheets that are not its own [B, count, S, S]."""

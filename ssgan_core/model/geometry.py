@@ -16,6 +16,7 @@ _DOME_HEIGHT = 0.201
 _DOME_BASE = -0.04
 _DOME_RADII = (0.125, 0.381)
 _LOOSE_BOUND = 0.25
+_FURTHEST = 5.0  # widths from a shell's middle where nothing of it is left
 
 
 def dome(x: Tensor, y: Tensor) -> Tensor:
@@ -36,6 +37,16 @@ def texel_centres(window: tuple[float, float, float, float], size: int) -> tuple
 def part_dome(schema: PartSchema, size: int) -> Tensor:
     """The dome [K, size, size] sampled over each part's window."""
     return torch.stack([dome(*texel_centres(part.window, size)) for part in schema.foreground])
+
+
+def light_stops_ahead(optical_depth: Tensor) -> Tensor:
+    """How far before its middle a shell of an optical depth stops light on average, in its Gaussian widths.
+
+    Of light that is stopped, exp(-t Phi(x)) t phi(x) dx is x widths behind the front's infinity (docs/rendering.md).
+    """
+    x = torch.linspace(-_FURTHEST, _FURTHEST, 65, dtype=optical_depth.dtype, device=optical_depth.device)
+    density = torch.exp(-x.square() / 2 - optical_depth[..., None] * torch.special.ndtr(x))
+    return -(density * x).sum(-1) / density.sum(-1)
 
 
 def loosened(schema: PartSchema) -> PartSchema:

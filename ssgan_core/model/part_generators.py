@@ -33,12 +33,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssgan_core.config import ModelConfig
-from ssgan_core.layers import PartLinear, dilate, fourier_features, part_stack, position_code, resize_bilinear
+from ssgan_core.layers import (
+    PartLinear,
+    dilate,
+    fourier_features,
+    part_stack,
+    place_code,
+    resize_bilinear,
+    texel_places,
+)
 from ssgan_core.model.coded_parts import CodedParts, Positions
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.frames import Frames
 from ssgan_core.model.see_through import veil
-from ssgan_core.model.texels import CodedLayer, KnownRows, applied, as_maps, modulated
+from ssgan_core.model.texels import CodedLayer, KnownRows, applied, applied_first, as_maps, modulated
 from ssgan_core.parts import SEEN_THROUGH, PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
@@ -165,9 +173,18 @@ class PartGenerators(nn.Module):
             if isinstance(layer, PartLinear):
                 layer.learn_alone(few.get(name, chosen))
 
+    def learn_surfaces(self) -> None:
+        """Learn, of what does not learn, how surfaces look, and where they lie in depth."""
+        for layers in (self.to_fine, self.texture_layers, self.to_features, *self._of_depth()):
+            if layers is not None:
+                layers.requires_grad_(True)
+
+    def _of_depth(self) -> tuple[nn.Module | None, ...]:
+        return self.depth_layers, self.to_depth, self.to_relief
+
     def keep_depths(self) -> None:
         """Learn no more of depths."""
-        for layers in (self.depth_layers, self.to_depth, self.to_relief):
+        for layers in self._of_depth():
             if layers is not None:
                 layers.requires_grad_(False)
 
@@ -185,33 +202,70 @@ class PartGenerators(nn.Module):
             in_view: from relative depths [B, L, S, S] to the texels [B, L, S, S], bool, that anyone will look at; the
                 rest may be left out. None: all.
         """
-        shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
-        base = codes.base[:, None].expand(-1, shape.shape[1], -1)
-        base, shape, texture = (code[..., : self.code_width].float() for code in (base, shape, texture))
+        base, shape, texture = self._read(codes)
         networks, depth = self._coded(base, shape, texture), self._depth_layers(base, shape)
-        places = None if self.frames is None else self.frames(shape, self.size)
-        positions = Positions(self.size, position_code(self.waves, self.size), places)
-        prior = self._prior(shape)
+        own = texel_places(self.size, self.waves)
+        positions = self._positions(shape, own)
+        prior = self._prior(shape, resize_bilinear(self.layout_prior[None], self.size))
         some, offset = None, None
         if self._may_leave_out(shape.device):
-            offset = self._offset(len(shape), None, depth)
+            offset = as_maps(self._offset(shape, own, None, depth), self.size)[:, :, 0]
             looked_at = None if in_view is None else in_view(self._relative_depth(offset.detach()))
             some = self._seen(positions, networks, prior, looked_at)
         said = networks.everywhere(positions) if some is None else networks.where(*some, positions)
 
-        log_odds = self._log_odds(said.opacity, prior)
+        log_odds = self._log_odds(as_maps(said.opacity, self.size)[:, :, 0], prior)
         optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
         veils = optical_depth
         if said.clearness is not None:
             veils = veil(optical_depth, as_maps(said.clearness, self.size)[:, :, 0], self.clear)
         if offset is None:
-            offset = self._offset(len(shape), said.trunk, depth)
+            offset = as_maps(self._offset(shape, own, said.trunk, depth), self.size)[:, :, 0]
         if said.relief is not None:
-            # Of texels that nobody sees depth counts, too, as rays pass over them: there it is smooth, asked or not.
-            present = ((log_odds.detach()[:, self.worn] - _FAINTEST) / _PRESENT).clamp(0, 1)
-            relief = as_maps(said.relief, self.size)[:, :, 0].float() * present
-            offset = offset.index_add(1, self.worn, relief)
+            offset = self._standing_out(offset, as_maps(said.relief, self.size)[:, :, 0], log_odds)
         return Sheets(as_maps(said.features, self.size), self._relative_depth(offset), optical_depth, veils)
+
+    def at(self, codes: Codes, own: Tensor) -> Sheets:
+        """The same of points [B, L, N, 2], from -1 to 1 across each sheet's window, y upwards, as sharp as when nothing
+        learns: N where maps have S, S. Sheets that have no depth of their own are not asked."""
+        base, shape, texture = self._read(codes)
+        networks, depth = self._coded(base, shape, texture), self._depth_layers(base, shape)
+        said = networks.everywhere(self._positions(shape, own))
+        layout = F.grid_sample(
+            self.layout_prior.expand(len(own), -1, -1, -1).flatten(0, 1)[:, None],
+            (own * own.new_tensor([1.0, -1.0])).flatten(0, 1)[:, None],
+            padding_mode="border",
+            align_corners=False,
+        )
+        log_odds = said.opacity[..., 0].float() + self._prior(shape, layout.view(own.shape[:-1]))
+        log_odds = self.sharpness * log_odds
+        optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
+        veils = optical_depth
+        if said.clearness is not None:
+            veils = veil(optical_depth, said.clearness[..., 0], self.clear)
+        offset = self._offset(shape, own, said.trunk, depth)[..., 0]
+        if said.relief is not None:
+            offset = self._standing_out(offset, said.relief[..., 0], log_odds)
+        return Sheets(said.features.transpose(2, 3), self._relative_depth(offset), optical_depth, veils)
+
+    def first_depth(self, codes: Codes, own: Tensor) -> Tensor:
+        """Relative depth [B, N] of the first sheet at points [B, N, 2] as in `at`, if depth has a trunk of its own."""
+        base, shape, _ = self._read(codes)
+        layers = self._depth_layers(base, shape)
+        offset = applied_first(layers, place_code(self.depth_waves, own))[..., 0].float()
+        return self.depth_start[0] + self.depth_bound[0] * torch.tanh(offset)
+
+    def _read(self, codes: Codes) -> tuple[Tensor, Tensor, Tensor]:
+        """Base, shape and texture codes [B, L, W] of sheets."""
+        shape, texture = self._of_sheets(codes.shape), self._of_sheets(codes.texture[:, 1:])
+        base = codes.base[:, None].expand(-1, shape.shape[1], -1)
+        base, shape, texture = (code[..., : self.code_width].float() for code in (base, shape, texture))
+        return base, shape, texture
+
+    def _positions(self, shape: Tensor, own: Tensor) -> Positions:
+        """Of points [N, 2] or [B, L, N, 2]."""
+        places = own if self.frames is None else self.frames(shape, own)
+        return Positions(place_code(self.waves, own), places)
 
     def _coded(self, base: Tensor, shape: Tensor, texture: Tensor) -> CodedParts:
         """The networks but for depth under the codes [B, L, W] of sheets."""
@@ -245,19 +299,21 @@ class PartGenerators(nn.Module):
         first, *rest = self.depth_layers
         return modulated([first], base) + modulated(rest, shape) + last
 
-    def _prior(self, shape: Tensor) -> Tensor:
-        """Log-odds [B or 1, L, S, S] of being seen that untrained networks begin with; bare heads have no hat."""
-        prior = resize_bilinear(self.layout_prior[None], self.size)
+    def _prior(self, shape: Tensor, layout: Tensor) -> Tensor:
+        """Log-odds [B or 1, L, ...] of being seen that untrained networks begin with, of points where the layout's are
+        these; bare heads have no hat."""
         absent = None if self.frames is None else self.frames.absent(shape)
-        return prior if absent is None else prior - _ABSENT * absent[..., None, None]
+        if absent is None:
+            return layout
+        return layout - _ABSENT * absent.view(*absent.shape, *[1] * (layout.ndim - 2))
 
     def _log_odds(self, logits: Tensor, prior: Tensor) -> Tensor:
-        """Log-odds [B, L, S, S] of being seen, from what the opacity layer says [B, L, S * S, 1].
+        """Log-odds [B, L, S, S] of being seen, from what the opacity layer says.
 
         Sigmoid of the logit is the sheet's opacity: 1 - exp(-softplus(l)) = sigmoid(l). So a prior of log-odds makes
         the untrained parts as opaque as they are frequent in the data.
         """
-        log_odds = as_maps(logits, prior.shape[-1])[:, :, 0].float() + prior
+        log_odds = logits.float() + prior
         return log_odds if self.training and not self.shapes_kept else self.sharpness * log_odds
 
     def _may_leave_out(self, device: torch.device) -> bool:
@@ -287,7 +343,8 @@ class PartGenerators(nn.Module):
                 x = networks.trunk_where(unknown, positions)
                 rows.add(unknown, x)
                 with torch.no_grad():
-                    visible |= _visible(self._log_odds(networks.opacity_where(unknown, x), prior))
+                    logits = as_maps(networks.opacity_where(unknown, x), self.size)[:, :, 0]
+                    visible |= _visible(self._log_odds(logits, prior))
                 known |= unknown
                 wanted = dilate(visible, 1)
                 wanted = wanted if in_view is None else wanted & in_view
@@ -304,25 +361,32 @@ class PartGenerators(nn.Module):
         else:
             asked = dilate(in_view, 1)[:, :, ::2, ::2]
             logits = networks.opacity_where(asked, networks.trunk_where(asked, coarse))
-        visible = _visible(self._log_odds(logits, prior))
+        visible = _visible(self._log_odds(as_maps(logits, prior.shape[-1])[:, :, 0], prior))
         wanted = dilate(visible, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
         wanted = wanted[:, :, : self.size, : self.size]
         return wanted if in_view is None else wanted & in_view
 
-    def _offset(self, batch: int, trunk: Tensor | None, layers: list[CodedLayer]) -> Tensor:
-        """[B, L, S, S] how far sheets depart from where they start, before their bounds; of the trunk where depth has
-        none of its own."""
+    def _offset(self, shape: Tensor, own: Tensor, trunk: Tensor | None, layers: list[CodedLayer]) -> Tensor:
+        """[B, L, N, 1] how far sheets depart from where they start, before their bounds, at points [N, 2] or
+        [B, L, N, 2]; of the trunk where depth has none of its own."""
         if self.to_depth is None:
-            return self.depth_start.new_zeros(batch, len(self.depth_start), self.size, self.size)
-        x = trunk if self.depth_layers is None else position_code(self.depth_waves, self.size)
+            return shape.new_zeros(*shape.shape[:2], own.shape[-2], 1)
+        x = trunk if self.depth_layers is None else place_code(self.depth_waves, own)
         assert x is not None  # nothing is left out where depth comes from the trunk
-        return as_maps(applied(layers, x), self.size)[:, :, 0].float()
+        return applied(layers, x).float()
+
+    def _standing_out(self, offset: Tensor, relief: Tensor, log_odds: Tensor) -> Tensor:
+        """Offsets [B, L, ...] with the relief [B, n, ...] of sheets that are worn, as far as these are there at all:
+        of texels that nobody sees depth counts, too, as rays pass over them. There it is smooth, asked or not."""
+        present = ((log_odds.detach()[:, self.worn] - _FAINTEST) / _PRESENT).clamp(0, 1)
+        return offset.index_add(1, self.worn, relief.float() * present)
 
     def _relative_depth(self, offset: Tensor) -> Tensor:
         """World units; zero without lifting."""
         if self.to_depth is None:
             return offset
-        return self.depth_start[:, None, None] + self.depth_bound[:, None, None] * torch.tanh(offset)
+        start, bound = (x.view(-1, *[1] * (offset.ndim - 2)) for x in (self.depth_start, self.depth_bound))
+        return start + bound * torch.tanh(offset)
 
     def _of_sheets(self, codes: Tensor) -> Tensor:
         """Codes [B, K, W] of parts as codes of their sheets [B, L, W]."""

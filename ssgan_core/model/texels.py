@@ -30,6 +30,14 @@ def applied(layers: Sequence[CodedLayer], x: Tensor) -> Tensor:
     return x
 
 
+def applied_first(layers: Sequence[CodedLayer], x: Tensor) -> Tensor:
+    """The first sheet's layers, one after the other, on [B, N, inputs]."""
+    for linear, codes in layers:
+        folded, bias = (values[:, 0] for values in linear.folded(codes))
+        x = linear.activated(torch.baddbmm(bias[:, None], x, folded.transpose(1, 2)))
+    return x
+
+
 def each(layers: Sequence[CodedLayer], rows: Sequence[Tensor]) -> list[Tensor]:
     """Layers one after the other, on any number of texels [n, inputs] of each of B * L sheets."""
     for linear, codes in layers:

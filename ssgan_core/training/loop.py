@@ -136,7 +136,14 @@ def train(
 def _begin(state: TrainingState, config: Config, source: TrainingSource, origin: Origin | None) -> None:
     """Make fresh weights those that the run begins with, but for what the data's facts decide."""
     truth = config.training.uses_truth
-    for name in ("keep_shapes", "keep_depths", "parts_alone", "traits_alone", "backdrop_alone"):
+    for name in (
+        "keep_shapes",
+        "keep_depths",
+        "parts_alone",
+        "traits_alone",
+        "points_alone",
+        "backdrop_alone",
+    ):
         if getattr(config.training, name) and origin is None:
             raise SsganError(
                 f"training.{name} keeps what first weights know, but the run begins with random ones",

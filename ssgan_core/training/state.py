@@ -71,6 +71,8 @@ class TrainingState:
             generator.learn_parts_alone([part - 1 for part in alone])
         if training.traits_alone:
             generator.learn_traits_alone()
+        if training.points_alone:
+            generator.learn_surfaces_alone()
         if training.backdrop_alone:
             generator.learn_backdrop_alone()
         if training.keep_shapes:

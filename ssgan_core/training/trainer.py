@@ -96,8 +96,9 @@ class Trainer:
         )
 
     def _warmup_step(self, warmup: Warmup, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        if self.config.training.backdrop_alone:
-            terms, loss = warmup.backdrop(batch, rng)
+        if self.config.training.backdrop_alone or self.config.training.points_alone:
+            of = warmup.backdrop if self.config.training.backdrop_alone else warmup.surfaces
+            terms, loss = of(batch, rng)
             loss.backward()
             self._update_generator()
             return terms

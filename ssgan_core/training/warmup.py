@@ -25,12 +25,13 @@ from ssgan_core.model.codes import Codes
 from ssgan_core.model.critic import Critic, Pair
 from ssgan_core.model.generator import Output
 from ssgan_core.model.traits import KNOTS
-from ssgan_core.parts import HEAD_WINDOW
+from ssgan_core.parts import HEAD_WINDOW, SEEN_THROUGH
 from ssgan_core.training.backdrops import Backdrops
 from ssgan_core.training.crops import around_parts, cropped
 from ssgan_core.training.data import Batch
 from ssgan_core.training.phases import Phases
 from ssgan_core.training.pose_scores import PoseScores
+from ssgan_core.training.surface_points import draw_points, point_errors
 
 if TYPE_CHECKING:
     from ssgan_core.heads.frames import FrameLayout, WornLayout
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _WEIGHTS = {
     "warmup_masks": 1.0,
     "warmup_depth": 3.0,
+    "warmup_point_colour": 4.0,
+    "warmup_point_depth": 6.0,
     "warmup_image": 2.0,
     "warmup_square": 2.5,  # of pictures: large errors, such as a lock in the wrong place, count for more
     "warmup_gradient": 2.0,
@@ -88,7 +91,7 @@ class Warmup:
         backdrops: read what lies behind heads; None where the recipe does not tell it.
 
     Raises:
-        SsganError: z has no room for so many parameters.
+        SsganError: z has no room for so many parameters, or points are asked for and the data has no depth.
     """
 
     def __init__(
@@ -116,6 +119,14 @@ class Warmup:
         self.untold, self.lines, self.small = ids(_UNTOLD), ids(_LINES), ids(_SMALL)
         alone = phases.generator.schema.listed_ids(phases.config.training.parts_alone)
         self.cropped = torch.tensor(alone or range(1, len(names)), device=phases.device)
+        self.clear = ids(
+            tuple(part.name for part in phases.generator.schema.foreground if SEEN_THROUGH in part.merges)
+        )
+        self.points = phases.config.training.surface_points
+        if self.points and not phases.has_depth:
+            raise SsganError(
+                "training.surface_points needs depth, which the data lacks", "ssgan synth draws it"
+            )
         fringes = phases.generator.fringes
         self.frayed = None if fringes is None else (fringes.frayed.nonzero()[:, 0] + 1).to(torch.uint8)
         self.reach = round(_FRINGE * phases.config.model.resolution)
@@ -134,11 +145,13 @@ class Warmup:
             )
             shown = cropped(batch, crop)
         with phases.autocast():
-            maps = phases.generator.part_maps(
-                self.codes(batch, views, rng), None if crop is None else shown.labels
-            )
+            codes = self.codes(batch, views, rng)
+            maps = phases.generator.part_maps(codes, None if crop is None else shown.labels)
             output = phases.generator.render(maps.repeated(views), batch.labels, crop=crop)
         terms = self.losses(output, shown)
+        if self.points:
+            del terms["warmup_depth"]
+            terms |= self._point_terms(batch, codes, views, rng)
         terms["curvature"] = phases.curvature(maps)
         loss = (
             _weighted(terms)
@@ -174,6 +187,18 @@ class Warmup:
             bare = (box_average(behind, size) == 1).float()
             errors.append((picture - box_average(images, size)) * bare)
         terms = _error_terms(errors)
+        return terms, _weighted(terms)
+
+    def surfaces(self, batch: Batch, rng: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Compare points of the batch's heads without drawing these.
+
+        Returns:
+            The terms, and their weighted sum.
+        """
+        views = batch.views_a_head()
+        with self.phases.autocast():
+            codes = self.codes(batch, views, rng)
+        terms = self._point_terms(batch, codes, views, rng)
         return terms, _weighted(terms)
 
     def codes(self, batch: Batch, views: int, rng: torch.Generator) -> Codes:
@@ -236,6 +261,19 @@ class Warmup:
             "warmup_depth": F.l1_loss(depth, true_depth) * self.phases.has_depth,
             **self._picture_losses(output, batch),
         }
+
+    def _point_terms(self, batch: Batch, codes: Codes, views: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """Errors at points of the parts that learn."""
+        told = self._told(batch.masks)[:, 0] > 0
+        told &= ~torch.isin(batch.masks, self.clear)  # colours seen through lenses are not the lens'
+        parts = len(self.phases.generator.schema.foreground)
+        points = draw_points(batch, told, parts, self.points, rng)
+        learning = torch.zeros_like(points.shown)
+        learning[:, self.cropped - 1] = True
+        points = points._replace(shown=points.shown & learning)
+        with self.phases.autocast():
+            colour, depth = point_errors(self.phases.generator, codes, points, views)
+        return {"warmup_point_colour": colour, "warmup_point_depth": depth}
 
     def _told(self, masks: Tensor) -> Tensor:
         """Where parameters tell every pixel [B, 1, H, W], 1 or 0: not of hair, of what single strands of it may hide if

@@ -55,14 +55,14 @@ def own_places(size):
 def test_nobody_moves_until_described():
     frames = Frames(sheets(), LATENT, TRAITS)
     assert not frames.known
-    places = frames(codes_of([[3.0, 2.0, 1.0]]), SIZE)
+    places = frames(codes_of([[3.0, 2.0, 1.0]]), own_places(SIZE))
     torch.testing.assert_close(places, own_places(SIZE).expand(1, len(NAMES), -1, -1))
 
 
 def test_places_by_hand():
     frames = described(Frames(sheets(), LATENT, TRAITS))
     assert frames.known
-    places, own = frames(codes_of([[0.0, 0.0, 7.0], [0.2, -3.0, 7.0]]), SIZE), own_places(SIZE)
+    places, own = frames(codes_of([[0.0, 0.0, 7.0], [0.2, -3.0, 7.0]]), own_places(SIZE)), own_places(SIZE)
     half = HEAD_WINDOW[2]
     for sheet in (0, 2):
         expected = torch.stack([own - torch.tensor([move, 0.1]) / half for move in (0.0, 0.2)])
@@ -75,7 +75,7 @@ def test_places_by_hand():
 
 def test_a_smaller_window_looks_at_its_own_part_of_the_fields():
     eyes = replace(sheets()[1], window=(0.1, 0.0, 0.3, 0.1))
-    places = described(Frames([eyes], LATENT, TRAITS))(codes_of([[0.0, 1.0, 0.0]], 1), SIZE)[0, 0]
+    places = described(Frames([eyes], LATENT, TRAITS))(codes_of([[0.0, 1.0, 0.0]], 1), own_places(SIZE))[0, 0]
     own = own_places(SIZE)
     x = 0.2 + 0.1 * own[:, 0]
     torch.testing.assert_close(places[:, 0], own[:, 0])
@@ -84,13 +84,13 @@ def test_a_smaller_window_looks_at_its_own_part_of_the_fields():
 
 def test_each_sheet_has_its_own_numbers_and_low_precision_says_the_same():
     frames, codes = described(Frames(sheets(), LATENT, TRAITS)), codes_of([[0.1, 0.2, 0.3]])
-    before = frames(codes, SIZE)
+    before = frames(codes, own_places(SIZE))
     codes[:, 2, LATENT] += 1
-    after = frames(codes, SIZE)
+    after = frames(codes, own_places(SIZE))
     assert torch.equal(after[:, :2], before[:, :2])
     assert not torch.allclose(after[:, 2], before[:, 2])
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(frames(codes, SIZE), after)
+        assert torch.equal(frames(codes, own_places(SIZE)), after)
 
 
 WORN_NAMES = ("skin", "hat", "cloth")
@@ -122,7 +122,7 @@ def test_what_is_worn_has_the_frame_of_its_kind():
     traits = [[0.2, -3.0, 1.0]] * 4
     #        a beanie and a shirt, a cap, neither, and half of both hats
     codes = wearing(traits, [[1.0, 0, 1], [0, 1, 0], [0, 0, 0], [0.5, 0.5, 0]])
-    places, before = frames(codes, SIZE), bare(codes[..., : LATENT + TRAITS], SIZE)
+    places, before = frames(codes, own_places(SIZE)), bare(codes[..., : LATENT + TRAITS], own_places(SIZE))
     assert torch.equal(places[:, 0], before[:, 0])
     torch.testing.assert_close(places[2], before[2])
     for head, move in ((0, 0.2), (1, 0.1), (3, 0.15)):
@@ -137,11 +137,11 @@ def test_what_is_worn_has_the_frame_of_its_kind():
 def test_another_parts_kind_says_nothing():
     frames = dressed(WORN_NAMES)
     codes = wearing([[0.2, -3.0, 1.0]], [[1.0, 0, 1]])
-    before = frames(codes, SIZE)
+    before = frames(codes, own_places(SIZE))
     codes[:, 2, -3:] = LOUDNESS * torch.tensor([0.0, 1, 1])  # of a cap clothes do not hear
-    assert torch.equal(frames(codes, SIZE), before)
+    assert torch.equal(frames(codes, own_places(SIZE)), before)
     codes[:, 1, -3:] = LOUDNESS * torch.tensor([0.0, 1, 0])
-    after = frames(codes, SIZE)
+    after = frames(codes, own_places(SIZE))
     assert torch.equal(after[:, [0, 2]], before[:, [0, 2]])
     assert not torch.allclose(after[:, 1], before[:, 1])
 

@@ -1,0 +1,102 @@
+"""Learning from points of surfaces, without drawing them.
+
+Depth says where every pixel's surface lies, and its mask which part it is. The part networks are functions of position:
+asked at that very point they say a colour and a depth, to be compared with the pixel's. What is drawn is compared where
+it came to lie, and a sheet that lies too near by a hundredth of a head shows a turned head's pupils beside the true
+ones: the best that errors of pixels then teach is a blur. And every part has as many points as any other, for a small
+share of what drawing costs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ssgan_core.model.codes import Codes
+from ssgan_core.model.generator import Generator
+from ssgan_core.training.data import Batch
+
+DEPTH_SCALE = 0.35  # world units that count as much as all of a colour's range
+
+
+class SurfacePoints(NamedTuple):
+    """N points of each of the K foreground parts that B pictures show.
+
+    Attributes:
+        places: [B, K, N, 3] world units.
+        colours: [B, K, N, 3] in [-1, 1].
+        shown: [B, K] bool, whether there is any; those of parts that are not shown mean nothing.
+        told: [B, K, N] bool, which of their colours can be known.
+    """
+
+    places: Tensor
+    colours: Tensor
+    shown: Tensor
+    told: Tensor
+
+
+def draw_points(batch: Batch, told: Tensor, parts: int, count: int, rng: torch.Generator) -> SurfacePoints:
+    """Random pixels of every part, with replacement where it has few.
+
+    Args:
+        told: [B, H, W] bool, pixels whose colours can be known.
+        parts: K.
+        count: N.
+        rng: CPU generator.
+    """
+    ids = torch.where(batch.depths[:, 0] > 0, batch.masks, 0).flatten(1)
+    device, pixels = ids.device, ids.shape[1]
+    # In random order, then by parts: the first of each part are a random choice of its pixels.
+    shuffled = torch.randperm(pixels, generator=rng).to(device)
+    by_part, order = ids[:, shuffled].sort(dim=1, stable=True)
+    wanted = torch.arange(1, parts + 2, device=device, dtype=ids.dtype).expand(len(ids), -1).contiguous()
+    first = torch.searchsorted(by_part, wanted)
+    counts = first.diff(dim=1)
+    number = torch.arange(count, device=device) % counts.clamp(min=1)[..., None]
+    chosen = (first[:, :-1, None] + number).clamp(max=pixels - 1).flatten(1)
+    pixel = shuffled[order.gather(1, chosen)]
+    labels, side = batch.labels, batch.masks.shape[-1]
+    z = batch.depths.flatten(1).gather(1, pixel)
+    u, v = (pixel % side + 0.5) / side, (pixel.div(side, rounding_mode="floor") + 0.5) / side
+    pose, matrix = labels[:, :16].unflatten(1, (4, 4)), labels[:, 16:].unflatten(1, (3, 3))
+    seen = torch.stack([u, v, torch.ones_like(u)], -1) @ torch.linalg.inv(matrix).transpose(1, 2)
+    places = (seen * z[..., None]) @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3]
+    colours = batch.images.flatten(2).gather(2, pixel[:, None].expand(-1, 3, -1)).transpose(1, 2)
+    by_parts = (parts, count)
+    return SurfacePoints(
+        places.unflatten(1, by_parts),
+        (colours.float() / 127.5 - 1).unflatten(1, by_parts),
+        counts > 0,
+        told.flatten(1).gather(1, pixel).unflatten(1, by_parts),
+    )
+
+
+def point_errors(
+    generator: Generator, codes: Codes, points: SurfacePoints, views: int
+) -> tuple[Tensor, Tensor]:
+    """Mean absolute errors of colour, and of depth in DEPTH_SCALE, every part of every picture counting the same.
+
+    Args:
+        codes: B / views portraits.
+        points: of B pictures.
+        views: how many pictures in succession are of one portrait.
+    """
+
+    def of_portraits(x: Tensor) -> Tensor:  # [B, K, N, ...] -> [B / views, K, views N, ...]
+        return x.unflatten(0, (-1, views)).transpose(1, 2).flatten(2, 3)
+
+    colours, depth = generator.surfaces(codes, of_portraits(points.places[..., :2]))
+    shown = points.shown[..., None].expand_as(points.told)
+    told = of_portraits((shown & points.told).float())
+    shown = of_portraits(shown.float())
+    colour = (colours - of_portraits(points.colours)).abs().mean(-1)
+    away = (depth - of_portraits(points.places[..., 2])).abs() / DEPTH_SCALE
+    return _mean(colour, told), _mean(away, shown)
+
+
+def _mean(errors: Tensor, counted: Tensor) -> Tensor:
+    """Of errors [B, K, N] those that are counted, 0 or 1: the mean of parts' means; 0 of none."""
+    of_parts = (errors * counted).sum(-1) / counted.sum(-1).clamp(min=1)
+    return of_parts.sum() / (counted.sum(-1) > 0).sum().clamp(min=1)
