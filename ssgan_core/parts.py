@@ -46,6 +46,8 @@ STRANDS = "hair"
 GRAINED = ("skin", "nose", "l_ear", "r_ear", "neck", "l_brow", "r_brow", "cloth", "hat")
 # Class names of what comes in kinds that have no point in common: a shirt and a hood, a cap and a beanie.
 WORN = ("cloth", "hat")
+# Class names of what lies in an opening of the skin, not on it.
+SUNKEN = ("l_eye", "r_eye", "mouth")
 # Class name of what a mask covers, and light passes through all the same.
 SEEN_THROUGH = "glasses"
 

@@ -288,7 +288,8 @@ class TrainingConfig:
         backdrop_alone: whether all weights stay those of the first weights (--init) but the background generator's,
             which learns from small pictures without heads (see training.warmup).
         surface_points: points of every part that known heads show, whose colours and depths are compared where the true
-            surface lies, beside what is drawn (see training.surface_points), and instead of drawn depth. 0 = none.
+            surface lies, beside what is drawn (see training.surface_points), and instead of drawn depth; and where eyes
+            and mouths are seen skin is taught to be clear. 0 = none.
         points_alone: whether heads are not drawn at all, and all weights stay those of the first weights (--init) but
             those that points teach: how parts look, and how far in front their surfaces lie.
         generator_lr, discriminator_lr: Adam learning rates; betas are (0, 0.99).
@@ -544,11 +545,12 @@ class Config:
             self.training.surface_points == 0
             or (
                 self.model.lifting == "depth"
+                and self.model.parts == "all"
                 and self.model.sheets == 1
                 and self.model.depth_trunk == "smooth"
             ),
             "training.surface_points needs parts of one smooth sheet each in space: model.lifting=depth, "
-            "model.sheets=1, model.depth_trunk=smooth",
+            "model.parts=all, model.sheets=1, model.depth_trunk=smooth",
         )
         self._check_start("render", 8)
         # Fewer texels than two a cycle could not hold what the position code says.

@@ -258,6 +258,11 @@ class Generator(nn.Module):
         skin = resize_bilinear(self.dome[None, :1], self.part_side) + skin
         return torch.cat([skin, self._below(skin[:, :1], others.shape[1]) + others], dim=1)
 
+    def skin_at(self, codes: Codes, points: Tensor) -> Tensor:
+        """Log-odds [B, N] of the skin to be seen at world x and y [B, N, 2], as soft as while it learns."""
+        low, high = self.windows[0].unflatten(0, (2, 2))
+        return self.parts.first_log_odds(codes, (2 * points - low - high) / (high - low))
+
     def surfaces(self, codes: Codes, points: Tensor) -> tuple[Tensor, Tensor]:
         """What the parts' networks say of points of their surfaces, without maps and cameras. It takes parts of one
         sheet each, whose depth has a trunk of its own.

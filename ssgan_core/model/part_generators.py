@@ -231,13 +231,8 @@ class PartGenerators(nn.Module):
         base, shape, texture = self._read(codes)
         networks, depth = self._coded(base, shape, texture), self._depth_layers(base, shape)
         said = networks.everywhere(self._positions(shape, own))
-        layout = F.grid_sample(
-            self.layout_prior.expand(len(own), -1, -1, -1).flatten(0, 1)[:, None],
-            (own * own.new_tensor([1.0, -1.0])).flatten(0, 1)[:, None],
-            padding_mode="border",
-            align_corners=False,
-        )
-        log_odds = said.opacity[..., 0].float() + self._prior(shape, layout.view(own.shape[:-1]))
+        layout = self._layout_at(self.layout_prior, own)
+        log_odds = said.opacity[..., 0].float() + self._prior(shape, layout)
         log_odds = self.sharpness * log_odds
         optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
         veils = optical_depth
@@ -254,6 +249,27 @@ class PartGenerators(nn.Module):
         layers = self._depth_layers(base, shape)
         offset = applied_first(layers, place_code(self.depth_waves, own))[..., 0].float()
         return self.depth_start[0] + self.depth_bound[0] * torch.tanh(offset)
+
+    def first_log_odds(self, codes: Codes, own: Tensor) -> Tensor:
+        """Log-odds [B, N] of the first sheet to be seen at points [B, N, 2] as in `at`, as soft as while it learns."""
+        base, shape, texture = self._read(codes)
+        networks = self._coded(base, shape, texture)
+        x = applied_first(networks.base, place_code(self.waves, own))
+        if self.frames is not None:
+            of_all = own[:, None].expand(-1, shape.shape[1], -1, -1)
+            x = x + applied_first(networks.place, place_code(self.waves, self.frames(shape, of_all)[:, 0]))
+        logits = applied_first(networks.opacity, applied_first(networks.trunk, x))[..., 0].float()
+        return logits + self._layout_at(self.layout_prior[:1], own[:, None])[:, 0]
+
+    def _layout_at(self, layout: Tensor, own: Tensor) -> Tensor:
+        """Layouts [L, S, S] at points [B, L, N, 2]."""
+        found = F.grid_sample(
+            layout.expand(len(own), -1, -1, -1).flatten(0, 1)[:, None],
+            (own * own.new_tensor([1.0, -1.0])).flatten(0, 1)[:, None],
+            padding_mode="border",
+            align_corners=False,
+        )
+        return found.view(own.shape[:-1])
 
     def _read(self, codes: Codes) -> tuple[Tensor, Tensor, Tensor]:
         """Base, shape and texture codes [B, L, W] of sheets."""

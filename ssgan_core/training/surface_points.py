@@ -5,6 +5,9 @@ asked at that very point they say a colour and a depth, to be compared with the 
 it came to lie, and a sheet that lies too near by a hundredth of a head shows a turned head's pupils beside the true
 ones: the best that errors of pixels then teach is a blur. And every part has as many points as any other, for a small
 share of what drawing costs.
+
+Eyes and mouths lie in openings of the skin, and skin that closed them would shine through: shells are thick. So where
+they are seen, and not at their outlines, skin is taught to be clear.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ssgan_core.model.codes import Codes
@@ -29,19 +33,38 @@ class SurfacePoints(NamedTuple):
         colours: [B, K, N, 3] in [-1, 1].
         shown: [B, K] bool, whether there is any; those of parts that are not shown mean nothing.
         told: [B, K, N] bool, which of their colours can be known.
+        open: [B, K, N] bool, at which of them the skin has an opening.
     """
 
     places: Tensor
     colours: Tensor
     shown: Tensor
     told: Tensor
+    open: Tensor
 
 
-def draw_points(batch: Batch, told: Tensor, parts: int, count: int, rng: torch.Generator) -> SurfacePoints:
+class PointErrors(NamedTuple):
+    """Means, every part of every picture counting the same.
+
+    Attributes:
+        colour: absolute errors of colours.
+        depth: absolute errors of depth, in DEPTH_SCALE.
+        opening: cross-entropy of skin that is where its openings are.
+    """
+
+    colour: Tensor
+    depth: Tensor
+    opening: Tensor
+
+
+def draw_points(
+    batch: Batch, told: Tensor, opened: Tensor, parts: int, count: int, rng: torch.Generator
+) -> SurfacePoints:
     """Random pixels of every part, with replacement where it has few.
 
     Args:
         told: [B, H, W] bool, pixels whose colours can be known.
+        opened: [B, H, W] bool, pixels that are seen through openings of the skin.
         parts: K.
         count: N.
         rng: CPU generator.
@@ -70,18 +93,20 @@ def draw_points(batch: Batch, told: Tensor, parts: int, count: int, rng: torch.G
         (colours.float() / 127.5 - 1).unflatten(1, by_parts),
         counts > 0,
         told.flatten(1).gather(1, pixel).unflatten(1, by_parts),
+        opened.flatten(1).gather(1, pixel).unflatten(1, by_parts),
     )
 
 
 def point_errors(
-    generator: Generator, codes: Codes, points: SurfacePoints, views: int
-) -> tuple[Tensor, Tensor]:
-    """Mean absolute errors of colour, and of depth in DEPTH_SCALE, every part of every picture counting the same.
+    generator: Generator, codes: Codes, points: SurfacePoints, views: int, sunken: Tensor
+) -> PointErrors:
+    """Compare what the networks say of points with what the pictures do.
 
     Args:
         codes: B / views portraits.
         points: of B pictures.
         views: how many pictures in succession are of one portrait.
+        sunken: [n] numbers of the parts, 0 to K - 1, that lie in openings of the skin.
     """
 
     def of_portraits(x: Tensor) -> Tensor:  # [B, K, N, ...] -> [B / views, K, views N, ...]
@@ -93,7 +118,12 @@ def point_errors(
     shown = of_portraits(shown.float())
     colour = (colours - of_portraits(points.colours)).abs().mean(-1)
     away = (depth - of_portraits(points.places[..., 2])).abs() / DEPTH_SCALE
-    return _mean(colour, told), _mean(away, shown)
+    if not len(sunken):
+        return PointErrors(_mean(colour, told), _mean(away, shown), colour.new_zeros(()))
+    through = of_portraits((points.shown[..., None] & points.open).float())[:, sunken]
+    skin = generator.skin_at(codes, of_portraits(points.places[..., :2])[:, sunken].flatten(1, 2))
+    closed = F.softplus(skin).view(through.shape)
+    return PointErrors(_mean(colour, told), _mean(away, shown), _mean(closed, through))
 
 
 def _mean(errors: Tensor, counted: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from ssgan_core.model.codes import Codes
 from ssgan_core.model.critic import Critic, Pair
 from ssgan_core.model.generator import Output
 from ssgan_core.model.traits import KNOTS
-from ssgan_core.parts import HEAD_WINDOW, SEEN_THROUGH
+from ssgan_core.parts import HEAD_WINDOW, SEEN_THROUGH, SUNKEN
 from ssgan_core.training.backdrops import Backdrops
 from ssgan_core.training.crops import around_parts, cropped
 from ssgan_core.training.data import Batch
@@ -41,6 +41,7 @@ _WEIGHTS = {
     "warmup_depth": 3.0,
     "warmup_point_colour": 4.0,
     "warmup_point_depth": 6.0,
+    "warmup_point_opening": 0.5,
     "warmup_image": 2.0,
     "warmup_square": 2.5,  # of pictures: large errors, such as a lock in the wrong place, count for more
     "warmup_gradient": 2.0,
@@ -50,6 +51,7 @@ _WEIGHTS = {
 _UNTOLD = ("background", "hair")
 _COARSE_SIDE = 16
 _FRINGE = 1 / 64  # of a side: how far around hair single strands may lie, and lashes around eyes
+_RIM = 1 / 128  # of a side: how far from outlines of what lies in the skin's openings these begin
 # Parts whose every line codes tell: contrast that is right and in the wrong place made plates with dark rims of brows,
 # irises black, and fur of collars. So textures do not count there, nor as far around. Where parts are small, the
 # critic, which judges places wider than they are, teaches nothing.
@@ -122,6 +124,10 @@ class Warmup:
         self.clear = ids(
             tuple(part.name for part in phases.generator.schema.foreground if SEEN_THROUGH in part.merges)
         )
+        self.sunken = ids(
+            tuple(part.name for part in phases.generator.schema.foreground if {*SUNKEN} & {*part.merges})
+        )
+        self.rim = max(1, round(_RIM * phases.config.model.resolution))
         self.points = phases.config.training.surface_points
         if self.points and not phases.has_depth:
             raise SsganError(
@@ -267,13 +273,14 @@ class Warmup:
         told = self._told(batch.masks)[:, 0] > 0
         told &= ~torch.isin(batch.masks, self.clear)  # colours seen through lenses are not the lens'
         parts = len(self.phases.generator.schema.foreground)
-        points = draw_points(batch, told, parts, self.points, rng)
+        opened = ~dilate(~torch.isin(batch.masks, self.sunken), self.rim)
+        points = draw_points(batch, told, opened, parts, self.points, rng)
         learning = torch.zeros_like(points.shown)
         learning[:, self.cropped - 1] = True
         points = points._replace(shown=points.shown & learning)
         with self.phases.autocast():
-            colour, depth = point_errors(self.phases.generator, codes, points, views)
-        return {"warmup_point_colour": colour, "warmup_point_depth": depth}
+            errors = point_errors(self.phases.generator, codes, points, views, self.sunken.long() - 1)
+        return {f"warmup_point_{name}": error for name, error in errors._asdict().items()}
 
     def _told(self, masks: Tensor) -> Tensor:
         """Where parameters tell every pixel [B, 1, H, W], 1 or 0: not of hair, of what single strands of it may hide if
