@@ -341,3 +341,21 @@ def test_points_need_depth_and_points_alone_first_weights(heads, tmp_path):
         warmup_of(heads, recipe(surface_points=4, warmup_kimg=1.0), has_depth=False)
     with pytest.raises(SsganError, match="points_alone keeps what first weights know"):
         train(heads, recipe(None, points_alone=True, **POINTS), tmp_path / "run", device=CPU)
+
+
+def test_points_alone_may_leave_depths(heads, tmp_path):
+    """Looks are learnt as they are beside depths: neither hears of the other."""
+    first = train(heads, recipe(None, kimg=0.004, warmup_kimg=0.004), tmp_path / "first", device=CPU)
+    origin, found = FromModel.open(first.model), []
+    for name, keep in (("both", False), ("looks", True)):
+        config = recipe(None, points_alone=True, keep_depths=keep, **POINTS)
+        found.append(
+            load_model(train(heads, config, tmp_path / name, device=CPU, origin=origin).model).tensors
+        )
+    both, looks = found
+    kept = {name for name in both if not torch.equal(both[name], looks[name])}
+    assert kept
+    assert all(name.startswith(("parts.depth_layers.", "parts.to_depth.")) for name in kept), kept
+    before = load_model(first.model).tensors
+    assert all(torch.equal(looks[name], before[name]) for name in kept)
+    assert not torch.equal(looks["parts.to_features.weight"], before["parts.to_features.weight"])
