@@ -12,10 +12,11 @@ from torch import Tensor
 from ssgan_core.layers import place_code
 from ssgan_core.model.texels import (
     CodedLayer,
+    Laid,
     applied,
     each,
+    every_other,
     marked_of_each,
-    marked_rows,
     spread,
     sums,
 )
@@ -25,18 +26,18 @@ class Positions(NamedTuple):
     """Where N points of every sheet lie.
 
     Attributes:
-        own: position codes [N, n], of all sheets alike, or [B, L, N, n].
-        places: [B, L, N, 2] on the mean head; where frames are not known, as `own`, from -1 to 1 across each sheet's
-            window: [N, 2] or [B, L, N, 2].
+        own: their position codes.
+        places: [B, L, N, 2] on the mean head; where frames are not known, where they are: [N, 2] or [B, L, N, 2], from
+            -1 to 1 across the schema's frame, y upwards.
     """
 
-    own: Tensor
+    own: Laid
     places: Tensor
 
     def every_other(self) -> Positions:
         """Those of every other texel in both directions, of points that are a square map's texels."""
-        square = (math.isqrt(len(self.own)), -1)
-        return Positions(*(points.unflatten(-2, square)[..., ::2, ::2, :].flatten(-3, -2) for points in self))
+        square = (math.isqrt(self.places.shape[-2]), -1)
+        return Positions(self.own.every_other(square), every_other(self.places, square))
 
 
 class Said(NamedTuple):
@@ -111,11 +112,8 @@ class CodedParts:
         with torch.autocast(seen.device.type, enabled=False):
             painted = x
             if self.fine_waves is not None:
-                if positions.places.ndim == 2:
-                    fine = marked_rows(self._fine(self.fine_waves, positions.places), seen)
-                else:
-                    places = marked_of_each(positions.places, seen)
-                    fine = [self._fine(self.fine_waves, rows) for rows in places]
+                places = marked_of_each(positions.places.expand(*seen.shape[:2], -1, -1), seen)
+                fine = [self._fine(self.fine_waves, rows) for rows in places]
                 painted = sums(x, each(self.fine, fine))
             painted = each(self.painting, painted)
             sheets = torch.arange(seen.shape[1])
@@ -131,14 +129,14 @@ class CodedParts:
 
     def trunk_everywhere(self, positions: Positions) -> Tensor:
         """What opacity and paint are made of [B, L, N, width], of all points."""
-        x = applied(self.base, positions.own)
+        x = positions.own.passed(self.base)
         if self.place:
             x = x + applied(self.place, place_code(self.waves, positions.places))
         return applied(self.trunk, x)
 
     def trunk_where(self, where: Tensor, positions: Positions) -> list[Tensor]:
         """The same [n, width] of those texels [B, L, S, S] of each sheet that are marked."""
-        x = each(self.base, marked_rows(positions.own, where))
+        x = each(self.base, positions.own.marked(where))
         if self.place:
             places = marked_of_each(positions.places, where)
             x = sums(x, each(self.place, [place_code(self.waves, rows) for rows in places]))

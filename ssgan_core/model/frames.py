@@ -33,6 +33,7 @@ class Frames(nn.Module):
 
     Args:
         parts: what each of L sheets belongs to.
+        rectangle: (x0, y0, x1, y1) of the world's x, y plane, across which places are told from -1 to 1.
         latent: where the traits begin in a code.
         traits: how many there are.
         worn: how many kinds of what is worn codes tell after the traits; each is 1 where it is chosen.
@@ -44,16 +45,23 @@ class Frames(nn.Module):
         worn_class: [worn] int64, which of parts.WORN each kind is; -1 until described.
     """
 
-    def __init__(self, parts: list[Part], latent: int, traits: int, worn: int = 0) -> None:
+    def __init__(
+        self,
+        parts: list[Part],
+        rectangle: tuple[float, float, float, float],
+        latent: int,
+        traits: int,
+        worn: int = 0,
+    ) -> None:
         super().__init__()
         self.told = slice(latent, latent + traits)
         self.told_worn = slice(latent + traits, latent + traits + worn)
-        frame = torch.tensor([_EYES if _OF_EYES in part.merges else 0 for part in parts])
-        self.register_buffer("frame", frame, persistent=False)
+        of_eyes = torch.tensor([_EYES if _OF_EYES in part.merges else 0 for part in parts])
+        self.register_buffer("frame", of_eyes, persistent=False)
         self.frame: Tensor
-        low, high = torch.tensor([part.window for part in parts]).unflatten(1, (2, 2)).unbind(1)
-        self.register_buffer("centre", (low + high)[:, None] / 2, persistent=False)
-        self.register_buffer("reach", (high - low)[:, None] / 2, persistent=False)
+        low, high = torch.tensor(rectangle).unflatten(0, (2, 2))
+        self.register_buffer("centre", (low + high) / 2, persistent=False)
+        self.register_buffer("reach", (high - low) / 2, persistent=False)
         self.centre: Tensor
         self.reach: Tensor
         self.register_buffer("shares", torch.zeros(COUNT, traits + 1, RANK))
@@ -106,11 +114,11 @@ class Frames(nn.Module):
 
         Args:
             shape: [B, L, W] codes of the sheets.
-            own: [N, 2], of all sheets alike, or [B, L, N, 2]; from -1 to 1 across each sheet's window, y upwards.
+            own: [N, 2], of all sheets alike, [L, N, 2] or [B, L, N, 2]; from -1 to 1 across the rectangle, y upwards.
         """
         with torch.autocast(shape.device.type, enabled=False):
             traits = F.pad(shape[..., self.told].float() / LOUDNESS, (0, 1), value=1.0)
-            at = self._looked_up(own)
+            at = self._looked_up(own if own.ndim > 2 else own.expand(shape.shape[1], -1, -1))
             bare, worn = traits, None
             if len(self.wearers):
                 kinds = self._kinds(shape)

@@ -122,6 +122,8 @@ class Generator(nn.Module):
         self.config = config
         self.schema = schema.united() if config.parts == "one" else schema
         limits = loosened(self.schema) if config.depth_trunk == "shape" else self.schema
+        if config.lifting == "none":  # maps lie in the picture
+            limits = limits.in_one_window()
         self.mapping = Mapping(
             config.latent,
             config.mapping_layers,
@@ -144,16 +146,21 @@ class Generator(nn.Module):
             noise = OrientedNoise(_GRAIN_OCTAVES, _GRAIN_DIRECTIONS, config.resolution)
             self.grain = SurfaceDetails(noise, self._called(*GRAINED), self.upsampler.width, grain=True)
         self.depth_bounds = depth_bounds(limits)
-        windows = torch.from_numpy(self.schema.windows).repeat_interleave(config.sheets, dim=0)
+        windows = torch.from_numpy(limits.windows).repeat_interleave(config.sheets, dim=0)
         self.register_buffer("windows", windows, persistent=False)
         others = windows[config.sheets :]
         elsewhere = (others != windows[0]).any(1).nonzero()[:, 0]  # sheets that do not have the skin's window
         self.register_buffer("elsewhere", elsewhere, persistent=False)
+        first, last = torch.tensor(self.schema.frame).unflatten(0, (2, 2))
+        self.register_buffer("frame_middle", (first + last) / 2, persistent=False)
+        self.register_buffer("frame_reach", (last - first) / 2, persistent=False)
         self.register_buffer("frontal", torch.from_numpy(label(0.0, 0.0)[None]), persistent=False)
         self.register_buffer("dome", part_dome(self.schema, config.part_resolution), persistent=False)
         self.register_buffer("shell_width", torch.tensor(config.shell_width))
         self.windows: Tensor
         self.elsewhere: Tensor
+        self.frame_middle: Tensor
+        self.frame_reach: Tensor
         self.dome: Tensor
         self.frontal: Tensor
         self.shell_width: Tensor
@@ -260,8 +267,11 @@ class Generator(nn.Module):
 
     def skin_at(self, codes: Codes, points: Tensor) -> Tensor:
         """Log-odds [B, N] of the skin to be seen at world x and y [B, N, 2], as soft as while it learns."""
-        low, high = self.windows[0].unflatten(0, (2, 2))
-        return self.parts.first_log_odds(codes, (2 * points - low - high) / (high - low))
+        return self.parts.first_log_odds(codes, self._in_frame(points))
+
+    def _in_frame(self, points: Tensor) -> Tensor:
+        """World x and y [..., 2] as networks know them: from -1 to 1 across the frame."""
+        return (points - self.frame_middle) / self.frame_reach
 
     def surfaces(self, codes: Codes, points: Tensor) -> tuple[Tensor, Tensor]:
         """What the parts' networks say of points of their surfaces, without maps and cameras. It takes parts of one
@@ -275,11 +285,9 @@ class Generator(nn.Module):
             RGB [B, K, N, 3], as rays' are, and world z [B, K, N] where light is stopped when nothing learns: before the
             sheet's middle, the more the denser it is.
         """
-        low, high = self.windows.unflatten(1, (2, 2)).unbind(1)
-        centre, reach = (low + high) / 2, (high - low) / 2
-        sheets = self.parts.at(codes, (points - centre[:, None]) / reach[:, None])
-        others = points[:, 1:].flatten(1, 2)
-        skin = self.parts.first_depth(codes, (others - centre[0]) / reach[0]).view(points[:, 1:].shape[:-1])
+        places = self._in_frame(points)
+        sheets = self.parts.at(codes, places)
+        skin = self.parts.first_depth(codes, places[:, 1:].flatten(1, 2)).view(places[:, 1:].shape[:-1])
         below = dome(*points.unbind(-1)) + torch.cat([torch.zeros_like(points[:, :1, :, 0]), skin], 1)
         ahead = self.shell_width * light_stops_ahead(sheets.optical_depth.detach())
         return sheets.features[:, :, :3].transpose(2, 3).float(), below + sheets.relative_depth + ahead

@@ -46,7 +46,7 @@ from ssgan_core.model.coded_parts import CodedParts, Positions
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.frames import Frames
 from ssgan_core.model.see_through import veil
-from ssgan_core.model.texels import CodedLayer, KnownRows, applied, applied_first, as_maps, modulated
+from ssgan_core.model.texels import CodedLayer, KnownRows, Laid, applied, applied_to, as_maps, modulated
 from ssgan_core.parts import SEEN_THROUGH, PartSchema
 
 _MOST_OPTICAL_DEPTH = 20.0
@@ -88,6 +88,9 @@ class PartGenerators(nn.Module):
         least_fine: side from which on texels alias no wave of the paint.
         shapes_kept: whether opacities and depths no longer learn.
         clear: the sheets, side by side, that light may pass through.
+        middle, reach: [L, 1, 2] where each sheet's window has its middle, from -1 to 1 across the schema's frame, and
+            half of its sides in terms of the frame's.
+        apart: [n] numbers of the sheets whose window is not the whole frame.
         worn: numbers of the sheets that have a relief beside their smooth depth: a brim stands out from a hat.
     """
 
@@ -103,6 +106,16 @@ class PartGenerators(nn.Module):
         codes, width = config.part_code_width, config.part_width
         self.code_width = codes
         self.size = config.part_resolution
+        low, high = torch.tensor([part.window for part in sheets]).unflatten(1, (2, 2)).unbind(1)
+        first, last = torch.tensor(schema.frame).unflatten(0, (2, 2))
+        middle, reach = (low + high - first - last) / (last - first), (high - low) / (last - first)
+        apart = ((middle != 0) | (reach != 1)).any(1).nonzero()[:, 0]
+        self.register_buffer("apart", apart, persistent=False)
+        self.register_buffer("middle", middle[:, None], persistent=False)
+        self.register_buffer("reach", reach[:, None], persistent=False)
+        self.apart: Tensor
+        self.middle: Tensor
+        self.reach: Tensor
         self.least_sparse = _LEAST_TEXELS * config.highest_frequency
         self.least_fine = 2 * config.highest_paint_frequency
         self.register_buffer("waves", fourier_features(config.frequencies, config.highest_frequency))
@@ -115,7 +128,7 @@ class PartGenerators(nn.Module):
         self.register_buffer("fine_waves", fine)
         self.frames, self.to_place = None, None
         if config.frames:
-            self.frames = Frames(sheets, config.latent, config.traits, config.worn)
+            self.frames = Frames(sheets, schema.frame, config.latent, config.traits, config.worn)
             self.to_place = _later(count, codes, 2 * config.frequencies + 2, width)
         own_trunk = config.lifting != "none" and config.depth_trunk == "smooth"
         worn = (
@@ -204,7 +217,7 @@ class PartGenerators(nn.Module):
         """
         base, shape, texture = self._read(codes)
         networks, depth = self._coded(base, shape, texture), self._depth_layers(base, shape)
-        own = texel_places(self.size, self.waves)
+        own = self._texels()
         positions = self._positions(shape, own)
         prior = self._prior(shape, resize_bilinear(self.layout_prior[None], self.size))
         some, offset = None, None
@@ -226,12 +239,12 @@ class PartGenerators(nn.Module):
         return Sheets(as_maps(said.features, self.size), self._relative_depth(offset), optical_depth, veils)
 
     def at(self, codes: Codes, own: Tensor) -> Sheets:
-        """The same of points [B, L, N, 2], from -1 to 1 across each sheet's window, y upwards, as sharp as when nothing
-        learns: N where maps have S, S. Sheets that have no depth of their own are not asked."""
+        """The same of points [B, L, N, 2], from -1 to 1 across the schema's frame, y upwards, as sharp as when nothing
+        learns: N where maps have S, S."""
         base, shape, texture = self._read(codes)
         networks, depth = self._coded(base, shape, texture), self._depth_layers(base, shape)
         said = networks.everywhere(self._positions(shape, own))
-        layout = self._layout_at(self.layout_prior, own)
+        layout = self._layout_at(self.layout_prior, (own - self.middle) / self.reach)
         log_odds = said.opacity[..., 0].float() + self._prior(shape, layout)
         log_odds = self.sharpness * log_odds
         optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
@@ -247,22 +260,28 @@ class PartGenerators(nn.Module):
         """Relative depth [B, N] of the first sheet at points [B, N, 2] as in `at`, if depth has a trunk of its own."""
         base, shape, _ = self._read(codes)
         layers = self._depth_layers(base, shape)
-        offset = applied_first(layers, place_code(self.depth_waves, own))[..., 0].float()
-        return self.depth_start[0] + self.depth_bound[0] * torch.tanh(offset)
+        offset = applied_to(self._first, layers, place_code(self.depth_waves, own)[:, None])
+        return self.depth_start[0] + self.depth_bound[0] * torch.tanh(offset[:, 0, :, 0].float())
 
     def first_log_odds(self, codes: Codes, own: Tensor) -> Tensor:
         """Log-odds [B, N] of the first sheet to be seen at points [B, N, 2] as in `at`, as soft as while it learns."""
         base, shape, texture = self._read(codes)
         networks = self._coded(base, shape, texture)
-        x = applied_first(networks.base, place_code(self.waves, own))
+        own = own[:, None]
+        x = applied_to(self._first, networks.base, place_code(self.waves, own))
         if self.frames is not None:
-            of_all = own[:, None].expand(-1, shape.shape[1], -1, -1)
-            x = x + applied_first(networks.place, place_code(self.waves, self.frames(shape, of_all)[:, 0]))
-        logits = applied_first(networks.opacity, applied_first(networks.trunk, x))[..., 0].float()
-        return logits + self._layout_at(self.layout_prior[:1], own[:, None])[:, 0]
+            places = self.frames(shape, own.expand(-1, shape.shape[1], -1, -1))[:, :1]
+            x = x + applied_to(self._first, networks.place, place_code(self.waves, places))
+        logits = applied_to(self._first, [*networks.trunk, *networks.opacity], x)[:, 0, :, 0].float()
+        layout = self._layout_at(self.layout_prior[:1], (own - self.middle[:1]) / self.reach[:1])
+        return logits + layout[:, 0]
+
+    @property
+    def _first(self) -> Tensor:
+        return self.depth_start.new_zeros(1, dtype=torch.long)
 
     def _layout_at(self, layout: Tensor, own: Tensor) -> Tensor:
-        """Layouts [L, S, S] at points [B, L, N, 2]."""
+        """Layouts [L, S, S] at points [B, L, N, 2] of their windows."""
         found = F.grid_sample(
             layout.expand(len(own), -1, -1, -1).flatten(0, 1)[:, None],
             (own * own.new_tensor([1.0, -1.0])).flatten(0, 1)[:, None],
@@ -278,10 +297,25 @@ class PartGenerators(nn.Module):
         base, shape, texture = (code[..., : self.code_width].float() for code in (base, shape, texture))
         return base, shape, texture
 
+    def _texels(self) -> Tensor:
+        """Texel centres [S * S, 2] across the frame, of all sheets alike, or [L, S * S, 2]."""
+        own = texel_places(self.size, self.waves)
+        return self.middle + self.reach * own if len(self.apart) else own
+
+    def _laid(self, waves: Tensor, own: Tensor) -> Laid:
+        """Position codes of points [N, 2], [L, N, 2], which differ where sheets are apart, or [B, L, N, 2]."""
+        if own.ndim == 3:
+            common = texel_places(self.size, waves)
+            return Laid(place_code(waves, common), self.apart, place_code(waves, own[self.apart]))
+        nowhere = own.new_zeros(0, own.shape[-2], 2)
+        return Laid(place_code(waves, own), self.apart[:0], place_code(waves, nowhere))
+
     def _positions(self, shape: Tensor, own: Tensor) -> Positions:
-        """Of points [N, 2] or [B, L, N, 2]."""
-        places = own if self.frames is None else self.frames(shape, own)
-        return Positions(place_code(self.waves, own), places)
+        """Of points [N, 2], [L, N, 2] or [B, L, N, 2]."""
+        places = own.expand(len(shape), -1, -1, -1) if own.ndim == 3 else own
+        if self.frames is not None:
+            places = self.frames(shape, own)
+        return Positions(self._laid(self.waves, own), places)
 
     def _coded(self, base: Tensor, shape: Tensor, texture: Tensor) -> CodedParts:
         """The networks but for depth under the codes [B, L, W] of sheets."""
@@ -350,7 +384,7 @@ class PartGenerators(nn.Module):
             prior: [B or 1, L, S, S] log-odds.
             in_view: [B, L, S, S] bool, where anyone looks; None: everywhere.
         """
-        with torch.autocast(positions.own.device.type, enabled=False):
+        with torch.autocast(prior.device.type, enabled=False):
             wanted = self._around_coarsely_visible(positions, networks, prior, in_view)
             if not wanted.any():  # of a portrait of nothing all texels are alike
                 return None
@@ -383,13 +417,14 @@ class PartGenerators(nn.Module):
         return wanted if in_view is None else wanted & in_view
 
     def _offset(self, shape: Tensor, own: Tensor, trunk: Tensor | None, layers: list[CodedLayer]) -> Tensor:
-        """[B, L, N, 1] how far sheets depart from where they start, before their bounds, at points [N, 2] or
+        """[B, L, N, 1] how far sheets depart from where they start, before their bounds, at points [N, 2], [L, N, 2] or
         [B, L, N, 2]; of the trunk where depth has none of its own."""
         if self.to_depth is None:
             return shape.new_zeros(*shape.shape[:2], own.shape[-2], 1)
-        x = trunk if self.depth_layers is None else place_code(self.depth_waves, own)
-        assert x is not None  # nothing is left out where depth comes from the trunk
-        return applied(layers, x).float()
+        if self.depth_layers is not None:
+            return self._laid(self.depth_waves, own).passed(layers).float()
+        assert trunk is not None  # nothing is left out where depth comes from the trunk
+        return applied(layers, trunk).float()
 
     def _standing_out(self, offset: Tensor, relief: Tensor, log_odds: Tensor) -> Tensor:
         """Offsets [B, L, ...] with the relief [B, n, ...] of sheets that are worn, as far as these are there at all:

@@ -30,12 +30,54 @@ def applied(layers: Sequence[CodedLayer], x: Tensor) -> Tensor:
     return x
 
 
-def applied_first(layers: Sequence[CodedLayer], x: Tensor) -> Tensor:
-    """The first sheet's layers, one after the other, on [B, N, inputs]."""
+def applied_to(few: Tensor, layers: Sequence[CodedLayer], x: Tensor) -> Tensor:
+    """Layers one after the other, of the sheets `few` [n] alone, on [B, n, N, inputs] or [n, N, inputs]."""
     for linear, codes in layers:
-        folded, bias = (values[:, 0] for values in linear.folded(codes))
-        x = linear.activated(torch.baddbmm(bias[:, None], x, folded.transpose(1, 2)))
+        folded, bias = (values[:, few].flatten(0, 1) for values in linear.folded(codes))
+        rows = x.expand(len(codes), -1, -1, -1).flatten(0, 1)
+        y = torch.baddbmm(bias[:, None], rows, folded.transpose(1, 2))
+        x = linear.activated(y).unflatten(0, (len(codes), len(few)))
     return x
+
+
+def every_other(points: Tensor, square: tuple[int, int]) -> Tensor:
+    """Of points [..., N, n] that are texels of square maps, every other one in both directions."""
+    return points.unflatten(-2, square)[..., ::2, ::2, :].flatten(-3, -2)
+
+
+class Laid(NamedTuple):
+    """Position codes of N points of every sheet: mostly the same points, as most windows are one.
+
+    Attributes:
+        codes: [N, n], of all sheets but those that are apart, or [B, L, N, n].
+        apart: [m] numbers of the sheets that lie elsewhere.
+        of_apart: [m, N, n] theirs.
+    """
+
+    codes: Tensor
+    apart: Tensor
+    of_apart: Tensor
+
+    def every_other(self, square: tuple[int, int]) -> Laid:
+        """Of every other texel in both directions, of points that are the texels of square maps."""
+        return Laid(every_other(self.codes, square), self.apart, every_other(self.of_apart, square))
+
+    def passed(self, layers: Sequence[CodedLayer]) -> Tensor:
+        """What layers, one after the other, make of them [B, L, N, outputs]."""
+        x = applied(layers, self.codes)
+        return (
+            x.index_copy(1, self.apart, applied_to(self.apart, layers, self.of_apart))
+            if len(self.apart)
+            else x
+        )
+
+    def marked(self, where: Tensor) -> list[Tensor]:
+        """Those of the texels [B, L, S, S] that are marked, of each sheet."""
+        of_sheets = [self.codes] * where.shape[1]
+        for sheet, codes in zip(self.apart.tolist(), self.of_apart, strict=True):
+            of_sheets[sheet] = codes
+        marked = where.flatten(2).flatten(0, 1)
+        return [codes[texels] for codes, texels in zip(of_sheets * len(where), marked, strict=True)]
 
 
 def each(layers: Sequence[CodedLayer], rows: Sequence[Tensor]) -> list[Tensor]:
@@ -47,11 +89,6 @@ def each(layers: Sequence[CodedLayer], rows: Sequence[Tensor]) -> list[Tensor]:
         kept = [(w, b) if learns else (w.detach(), b.detach()) for w, b, learns in sheets]
         rows = [linear.one(x, *of_sheet) for x, of_sheet in zip(rows, kept, strict=True)]
     return list(rows)
-
-
-def marked_rows(position: Tensor, where: Tensor) -> list[Tensor]:
-    """Position codes of the texels [B, L, S, S] that are marked, of each sheet."""
-    return [position[texels] for texels in where.flatten(2).flatten(0, 1)]
 
 
 def marked_of_each(values: Tensor, where: Tensor) -> list[Tensor]:

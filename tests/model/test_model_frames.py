@@ -53,14 +53,14 @@ def own_places(size):
 
 
 def test_nobody_moves_until_described():
-    frames = Frames(sheets(), LATENT, TRAITS)
+    frames = Frames(sheets(), HEAD_WINDOW, LATENT, TRAITS)
     assert not frames.known
     places = frames(codes_of([[3.0, 2.0, 1.0]]), own_places(SIZE))
     torch.testing.assert_close(places, own_places(SIZE).expand(1, len(NAMES), -1, -1))
 
 
 def test_places_by_hand():
-    frames = described(Frames(sheets(), LATENT, TRAITS))
+    frames = described(Frames(sheets(), HEAD_WINDOW, LATENT, TRAITS))
     assert frames.known
     places, own = frames(codes_of([[0.0, 0.0, 7.0], [0.2, -3.0, 7.0]]), own_places(SIZE)), own_places(SIZE)
     half = HEAD_WINDOW[2]
@@ -73,9 +73,11 @@ def test_places_by_hand():
     torch.testing.assert_close(places[1, 1], expected)
 
 
-def test_a_smaller_window_looks_at_its_own_part_of_the_fields():
-    eyes = replace(sheets()[1], window=(0.1, 0.0, 0.3, 0.1))
-    places = described(Frames([eyes], LATENT, TRAITS))(codes_of([[0.0, 1.0, 0.0]], 1), own_places(SIZE))[0, 0]
+def test_a_smaller_rectangle_looks_at_its_own_part_of_the_fields():
+    smaller = (0.1, 0.0, 0.3, 0.1)
+    places = described(Frames(sheets()[1:2], smaller, LATENT, TRAITS))(
+        codes_of([[0.0, 1.0, 0.0]], 1), own_places(SIZE)
+    )[0, 0]
     own = own_places(SIZE)
     x = 0.2 + 0.1 * own[:, 0]
     torch.testing.assert_close(places[:, 0], own[:, 0])
@@ -83,7 +85,7 @@ def test_a_smaller_window_looks_at_its_own_part_of_the_fields():
 
 
 def test_each_sheet_has_its_own_numbers_and_low_precision_says_the_same():
-    frames, codes = described(Frames(sheets(), LATENT, TRAITS)), codes_of([[0.1, 0.2, 0.3]])
+    frames, codes = described(Frames(sheets(), HEAD_WINDOW, LATENT, TRAITS)), codes_of([[0.1, 0.2, 0.3]])
     before = frames(codes, own_places(SIZE))
     codes[:, 2, LATENT] += 1
     after = frames(codes, own_places(SIZE))
@@ -99,7 +101,7 @@ WORN_NAMES = ("skin", "hat", "cloth")
 def dressed(parts):
     """Beanies and caps move to the right by the first trait and always by .1; shirts up by the second, the more the
     further right they lie."""
-    frames = described(Frames(sheets(parts), LATENT, TRAITS, worn=3))
+    frames = described(Frames(sheets(parts), HEAD_WINDOW, LATENT, TRAITS, worn=3))
     assert not frames.knows_worn
     shares, fields = torch.zeros(3, TRAITS + 1, WORN_RANK), torch.zeros(3, WORN_RANK, 2, WORN_SIDE, WORN_SIDE)
     shares[0, 0, 0], shares[1, -1, 0], shares[2, 1, 0] = 1, 0.1, 1
@@ -118,7 +120,7 @@ def wearing(traits, kinds, sheets=len(WORN_NAMES)):
 
 def test_what_is_worn_has_the_frame_of_its_kind():
     frames, half, own = dressed(WORN_NAMES), HEAD_WINDOW[2], own_places(SIZE)
-    bare = described(Frames(sheets(WORN_NAMES), LATENT, TRAITS))
+    bare = described(Frames(sheets(WORN_NAMES), HEAD_WINDOW, LATENT, TRAITS))
     traits = [[0.2, -3.0, 1.0]] * 4
     #        a beanie and a shirt, a cap, neither, and half of both hats
     codes = wearing(traits, [[1.0, 0, 1], [0, 1, 0], [0, 0, 0], [0.5, 0.5, 0]])
