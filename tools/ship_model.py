@@ -296,7 +296,12 @@ def _teaching(stage: Stage) -> str:
     known = min(stage.images, Schedule(stage.recipe).warmup_images)
     parts = []
     if known:
-        shown = "what lies behind known heads" if stage.recipe.training.backdrop_alone else "known heads"
+        training = stage.recipe.training
+        shown = "known heads"
+        if training.backdrop_alone:
+            shown = "what lies behind known heads"
+        elif training.points_alone:
+            shown = "points of known heads, undrawn"
         parts.append(f"reconstruction of {shown} ({known:,} images)")
     if stage.images > known:
         beside = " beside reconstruction" if stage.recipe.training.truth_kimg else ""
