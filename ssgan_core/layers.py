@@ -134,13 +134,16 @@ class PartLinear(nn.Module):
         Returns:
             [B, G, N, outputs].
         """
-        folded, bias = self.folded(codes)
+        return self.applied(x, *self.folded(codes))
+
+    def applied(self, x: Tensor, folded: Tensor, bias: Tensor) -> Tensor:
+        """The layer [B, G, N, outputs] of activations [B, G, N, inputs], or [N, inputs], by what `folded` returns."""
         batch, groups, outputs, _ = folded.shape
         rows = x.flatten(0, 1) if x.ndim == 4 else x.expand(batch * groups, -1, -1)
         y = torch.baddbmm(
             bias.reshape(batch * groups, 1, outputs), rows, folded.flatten(0, 1).transpose(1, 2)
         )
-        return self.activated(y).view(batch, groups, -1, outputs)
+        return self._activated(y).view(batch, groups, -1, outputs)
 
     def learn_alone(self, groups: Tensor) -> None:
         """Learn from now on only what some of the groups [G], bool, do."""
@@ -151,10 +154,9 @@ class PartLinear(nn.Module):
 
     def one(self, x: Tensor, folded: Tensor, bias: Tensor) -> Tensor:
         """The layer of one group for one sample [N, inputs] -> [N, outputs], by its share of what `folded` returns."""
-        return self.activated(torch.addmm(bias, x, folded.T))
+        return self._activated(torch.addmm(bias, x, folded.T))
 
-    def activated(self, y: Tensor) -> Tensor:
-        """What the layer makes of its sums, in place."""
+    def _activated(self, y: Tensor) -> Tensor:
         return F.leaky_relu(y, SLOPE, inplace=True) if self.demodulate else y
 
     def folded(self, codes: Tensor) -> tuple[Tensor, Tensor]:

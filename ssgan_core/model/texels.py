@@ -33,10 +33,8 @@ def applied(layers: Sequence[CodedLayer], x: Tensor) -> Tensor:
 def applied_to(few: Tensor, layers: Sequence[CodedLayer], x: Tensor) -> Tensor:
     """Layers one after the other, of the sheets `few` [n] alone, on [B, n, N, inputs] or [n, N, inputs]."""
     for linear, codes in layers:
-        folded, bias = (values[:, few].flatten(0, 1) for values in linear.folded(codes))
-        rows = x.expand(len(codes), -1, -1, -1).flatten(0, 1)
-        y = torch.baddbmm(bias[:, None], rows, folded.transpose(1, 2))
-        x = linear.activated(y).unflatten(0, (len(codes), len(few)))
+        folded, bias = linear.folded(codes)
+        x = linear.applied(x.expand(len(codes), -1, -1, -1), folded[:, few], bias[:, few])
     return x
 
 
@@ -64,12 +62,15 @@ class Laid(NamedTuple):
 
     def passed(self, layers: Sequence[CodedLayer]) -> Tensor:
         """What layers, one after the other, make of them [B, L, N, outputs]."""
-        x = applied(layers, self.codes)
-        return (
-            x.index_copy(1, self.apart, applied_to(self.apart, layers, self.of_apart))
-            if len(self.apart)
-            else x
-        )
+        if not len(self.apart):
+            return applied(layers, self.codes)
+        x, few = self.codes, self.of_apart
+        for linear, codes in layers:  # folded once for both
+            folded, bias = linear.folded(codes)
+            x = linear.applied(x, folded, bias)
+            few = few.expand(len(codes), -1, -1, -1)
+            few = linear.applied(few, folded[:, self.apart], bias[:, self.apart])
+        return x.index_copy(1, self.apart, few)
 
     def marked(self, where: Tensor) -> list[Tensor]:
         """Those of the texels [B, L, S, S] that are marked, of each sheet."""
