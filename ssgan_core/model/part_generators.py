@@ -228,10 +228,8 @@ class PartGenerators(nn.Module):
         said = networks.everywhere(positions) if some is None else networks.where(*some, positions)
 
         log_odds = self._log_odds(as_maps(said.opacity, self.size)[:, :, 0], prior)
-        optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
-        veils = optical_depth
-        if said.clearness is not None:
-            veils = veil(optical_depth, as_maps(said.clearness, self.size)[:, :, 0], self.clear)
+        clearness = None if said.clearness is None else as_maps(said.clearness, self.size)[:, :, 0]
+        optical_depth, veils = self._dense(log_odds, clearness)
         if offset is None:
             offset = as_maps(self._offset(shape, own, said.trunk, depth), self.size)[:, :, 0]
         if said.relief is not None:
@@ -245,12 +243,9 @@ class PartGenerators(nn.Module):
         networks, depth = self._coded(base, shape, texture), self._depth_layers(base, shape)
         said = networks.everywhere(self._positions(shape, own))
         layout = self._layout_at(self.layout_prior, (own - self.middle) / self.reach)
-        log_odds = said.opacity[..., 0].float() + self._prior(shape, layout)
-        log_odds = self.sharpness * log_odds
-        optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
-        veils = optical_depth
-        if said.clearness is not None:
-            veils = veil(optical_depth, said.clearness[..., 0], self.clear)
+        log_odds = self.sharpness * (said.opacity[..., 0].float() + self._prior(shape, layout))
+        clearness = None if said.clearness is None else said.clearness[..., 0]
+        optical_depth, veils = self._dense(log_odds, clearness)
         offset = self._offset(shape, own, said.trunk, depth)[..., 0]
         if said.relief is not None:
             offset = self._standing_out(offset, said.relief[..., 0], log_odds)
@@ -307,8 +302,8 @@ class PartGenerators(nn.Module):
         if own.ndim == 3:
             common = texel_places(self.size, waves)
             return Laid(place_code(waves, common), self.apart, place_code(waves, own[self.apart]))
-        nowhere = own.new_zeros(0, own.shape[-2], 2)
-        return Laid(place_code(waves, own), self.apart[:0], place_code(waves, nowhere))
+        codes = place_code(waves, own)
+        return Laid(codes, self.apart[:0], codes.new_zeros(0, *codes.shape[-2:]))
 
     def _positions(self, shape: Tensor, own: Tensor) -> Positions:
         """Of points [N, 2], [L, N, 2] or [B, L, N, 2]."""
@@ -365,6 +360,13 @@ class PartGenerators(nn.Module):
         """
         log_odds = logits.float() + prior
         return log_odds if self.training and not self.shapes_kept else self.sharpness * log_odds
+
+    def _dense(self, log_odds: Tensor, clearness: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Optical depth and veil [B, L, ...] of sheets."""
+        optical_depth = F.softplus(log_odds).clamp(max=_MOST_OPTICAL_DEPTH)
+        if clearness is None:
+            return optical_depth, optical_depth
+        return optical_depth, veil(optical_depth, clearness, self.clear)
 
     def _may_leave_out(self, device: torch.device) -> bool:
         """Whether texels that nobody sees need not be computed; a GPU computes one large product faster."""

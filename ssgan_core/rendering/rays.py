@@ -61,6 +61,14 @@ def camera_rays(labels: Tensor, resolution: int) -> Rays:
     return Rays(position[:, None].expand_as(directions), directions, rotation[:, :, 2])
 
 
+def lift(places: Tensor, depth: Tensor, labels: Tensor) -> Tensor:
+    """World points [B, N, 3] that cameras [B, 25] see at places [B, N, 2], as `project` tells them, at z_cam [B, N]."""
+    pose, matrix = labels[:, :16].unflatten(1, (4, 4)), labels[:, 16:].unflatten(1, (3, 3))
+    on_plane = torch.cat([places, torch.ones_like(places[..., :1])], dim=-1)
+    in_camera = depth[..., None] * (on_plane @ torch.linalg.inv(matrix).transpose(1, 2))
+    return in_camera @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3]
+
+
 def project(points: Tensor, labels: Tensor) -> Tensor:
     """Where cameras [B, 25] see world points [B, N, 3]: [B, N, 2] in picture sides, x right and y down."""
     pose, matrix = labels[:, :16].unflatten(1, (4, 4)), labels[:, 16:].unflatten(1, (3, 3))

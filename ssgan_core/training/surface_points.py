@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ssgan_core.model.codes import Codes
 from ssgan_core.model.generator import Generator
+from ssgan_core.rendering.rays import lift
 from ssgan_core.training.data import Batch
 
 DEPTH_SCALE = 0.35  # world units that count as much as all of a colour's range
@@ -80,17 +81,15 @@ def draw_points(
     number = torch.arange(count, device=device) % counts.clamp(min=1)[..., None]
     chosen = (first[:, :-1, None] + number).clamp(max=pixels - 1).flatten(1)
     pixel = shuffled[order.gather(1, chosen)]
-    labels, side = batch.labels, batch.masks.shape[-1]
-    z = batch.depths.flatten(1).gather(1, pixel)
-    u, v = (pixel % side + 0.5) / side, (pixel.div(side, rounding_mode="floor") + 0.5) / side
-    pose, matrix = labels[:, :16].unflatten(1, (4, 4)), labels[:, 16:].unflatten(1, (3, 3))
-    seen = torch.stack([u, v, torch.ones_like(u)], -1) @ torch.linalg.inv(matrix).transpose(1, 2)
-    places = (seen * z[..., None]) @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3]
-    colours = batch.images.flatten(2).gather(2, pixel[:, None].expand(-1, 3, -1)).transpose(1, 2)
+    side = batch.masks.shape[-1]
+    seen_at = torch.stack([pixel % side, pixel.div(side, rounding_mode="floor")], -1)
+    places = lift((seen_at + 0.5) / side, batch.depths.flatten(1).gather(1, pixel), batch.labels)
+    images = batch.normalised_images().flatten(2)
+    colours = images.gather(2, pixel[:, None].expand(-1, 3, -1)).transpose(1, 2)
     by_parts = (parts, count)
     return SurfacePoints(
         places.unflatten(1, by_parts),
-        (colours.float() / 127.5 - 1).unflatten(1, by_parts),
+        colours.unflatten(1, by_parts),
         counts > 0,
         told.flatten(1).gather(1, pixel).unflatten(1, by_parts),
         opened.flatten(1).gather(1, pixel).unflatten(1, by_parts),

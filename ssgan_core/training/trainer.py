@@ -96,9 +96,10 @@ class Trainer:
         )
 
     def _warmup_step(self, warmup: Warmup, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        if self.config.training.backdrop_alone or self.config.training.points_alone:
-            of = warmup.backdrop if self.config.training.backdrop_alone else warmup.surfaces
-            terms, loss = of(batch, rng)
+        training = self.config.training
+        if training.backdrop_alone or training.points_alone:
+            undrawn = warmup.backdrop if training.backdrop_alone else warmup.surfaces
+            terms, loss = undrawn(batch, rng)
             loss.backward()
             self._update_generator()
             return terms
